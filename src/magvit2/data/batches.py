@@ -1,0 +1,93 @@
+"""Training batches as a pure function of (seed, step): any worker, any restart, the same batch."""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from magvit2.data.frames import Frames, random_clip, read_item
+from magvit2.data.items import MediaItem
+from magvit2.data.synthetic import moving_camera
+from magvit2.errors import ConfigError, InputError
+
+
+@dataclass(frozen=True)
+class BatchSpec:
+    """One kind of batch in a training mixture, drawn with probability proportional to `weight`.
+
+    `image` takes images (and single frames where a source has no images), `video` takes clips, `motion` turns images
+    into clips by a moving camera. `num_frames` and `size` (height and width) must fill whole latent positions.
+    `groups` restricts it to these top folders of the source; by default it draws from all of them.
+    """
+
+    kind: Literal["image", "video", "motion"]
+    batch_size: int
+    num_frames: int
+    size: int
+    weight: float = 1.0
+    groups: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if min(self.batch_size, self.num_frames, self.size) < 1 or self.weight <= 0:
+            raise ConfigError(f"{self}: expected sizes of 1 or more and a weight above 0")
+        if self.kind == "image" and self.num_frames != 1:
+            raise ConfigError(f"{self}: a batch of images has num_frames = 1")
+
+
+class Batch(NamedTuple):
+    """Clips uint8 [b, 3, T, H, W] in 0..255, and the kind of batch."""
+
+    clips_u8: UInt8[Tensor, "b 3 T H W"]
+    kind: str
+
+
+class TrainingBatches(Dataset[Batch]):
+    """The batches of a run: item `step` is the batch of that step.
+
+    Groups of the source (its top folders) are equally likely, then items within a group. Raises InputError where a spec
+    has no items to draw from.
+    """
+
+    def __init__(self, items: list[MediaItem], specs: tuple[BatchSpec, ...], num_steps: int, seed: int) -> None:
+        self.specs = specs
+        self.num_steps = num_steps
+        self.seed = seed
+        self._groups = [_groups(items, spec) for spec in specs]
+        weights = np.array([spec.weight for spec in specs])
+        self._probabilities = weights / weights.sum()
+
+    def __len__(self) -> int:
+        return self.num_steps
+
+    def __getitem__(self, step: int) -> Batch:
+        rng = np.random.default_rng((self.seed, step))
+        index = int(rng.choice(len(self.specs), p=self._probabilities))
+        spec, groups = self.specs[index], self._groups[index]
+        clips = np.stack([_draw(groups, spec, rng) for _ in range(spec.batch_size)])
+        return Batch(torch.from_numpy(clips).permute(0, 4, 1, 2, 3), spec.kind)
+
+
+def _draw(groups: list[list[MediaItem]], spec: BatchSpec, rng: np.random.Generator) -> Frames:
+    group = groups[int(rng.integers(len(groups)))]
+    item = group[int(rng.integers(len(group)))]
+    if spec.kind != "motion":
+        return random_clip(item, spec.num_frames, spec.size, rng)
+    return moving_camera(read_item(item)[0], spec.num_frames, spec.size, spec.size, rng)
+
+
+def _groups(items: list[MediaItem], spec: BatchSpec) -> list[list[MediaItem]]:
+    """Return the items that a kind of batch draws from, by group: clips for `video`, images first for the others."""
+    inside = [item for item in items if not spec.groups or item.group in spec.groups]
+    chosen = [item for item in inside if item.is_clip == (spec.kind == "video")]
+    if not chosen and spec.kind == "image":
+        chosen = inside
+    if not chosen:
+        wanted = "videos" if spec.kind == "video" else "images"
+        where = f" in {', '.join(spec.groups)}" if spec.groups else ""
+        raise InputError(f"the source holds no {wanted}{where}, which a batch of kind {spec.kind!r} needs")
+    names = sorted({item.group for item in chosen})
+    return [[item for item in chosen if item.group == name] for name in names]

@@ -1,0 +1,101 @@
+"""Frames of an item as uint8 arrays, cut and scaled to what a batch needs. All chance comes from a generator."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+from torch.nn import functional
+
+from magvit2.data.items import MediaItem
+from magvit2.video import decode_image, probe, read_clip, read_image
+
+Frames = UInt8[np.ndarray, "T H W 3"]
+
+
+def read_item(item: MediaItem, start: int = 0, num_frames: int | None = None) -> Frames:
+    """Return frames `start` to `start + num_frames` of an item (to its end by default); an image has one.
+
+    Raises MediaError where the file cannot be read.
+    """
+    if item.kind == "video":
+        return read_clip(item.path, start=start, num_frames=num_frames)[0]
+    frames = _read_strip(item.path) if item.kind == "strip" else _read_picture(item)[None]
+    return frames[start:] if num_frames is None else frames[start : start + num_frames]
+
+
+def count_frames(item: MediaItem) -> int:
+    """Return the number of frames of an item, from its index row or else from the file."""
+    if item.kind == "image":
+        return 1
+    return item.num_frames if item.num_frames is not None else _count(item.path)
+
+
+def random_clip(item: MediaItem, num_frames: int, size: int, rng: np.random.Generator) -> Frames:
+    """Return [num_frames, size, size, 3]: a random stretch of time and square of an item, mirrored half of the time.
+
+    Half of the squares are cut at the item's own scale, half are larger ones scaled down. Shorter items repeat their
+    last frame; smaller ones are scaled up.
+    """
+    start = int(rng.integers(max(1, count_frames(item) - num_frames + 1)))
+    frames = read_item(item, start, num_frames)
+    short = num_frames - len(frames)
+    if short:
+        frames = np.concatenate([frames, np.repeat(frames[-1:], short, axis=0)])
+    return random_square(frames, size, rng)
+
+
+def random_square(frames: Frames, size: int, rng: np.random.Generator) -> Frames:
+    """Return a random square of all frames, scaled to `size`, mirrored half of the time."""
+    height, width = frames.shape[1:3]
+    shortest = min(height, width)
+    side = min(size, shortest) if rng.random() < 0.5 else int(rng.integers(min(size, shortest), shortest + 1))
+    top, left = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
+    square = frames[:, top : top + side, left : left + side]
+    if rng.random() < 0.5:
+        square = square[:, :, ::-1]
+    return resize(np.ascontiguousarray(square), size, size)
+
+
+def resize(frames: Frames, height: int, width: int) -> Frames:
+    """Return frames scaled to height x width: bilinear, antialiased where it shrinks."""
+    if frames.shape[1:3] == (height, width):
+        return frames
+    x = torch.from_numpy(frames).permute(0, 3, 1, 2).float()
+    x = functional.interpolate(x, (height, width), mode="bilinear", antialias=True)
+    return x.round_().clamp_(0, 255).byte().permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def to_clip(frames: Frames) -> Float[Tensor, "1 3 T H W"]:
+    """Return uint8 frames as a float32 clip in [-1, 1] of batch 1."""
+    return torch.from_numpy(np.ascontiguousarray(frames)).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
+
+
+def to_frames(clip: Float[Tensor, "3 T H W"]) -> Frames:
+    """Return a clip in [-1, 1] as uint8 frames, rounded; the inverse of `to_clip`."""
+    scaled = ((clip.float() + 1) * 127.5).round().clamp(0, 255)
+    return scaled.byte().permute(1, 2, 3, 0).contiguous().cpu().numpy()
+
+
+def _read_picture(item: MediaItem) -> UInt8[np.ndarray, "H W 3"]:
+    if item.member is None:
+        return read_image(item.path)
+    offset, length = item.member
+    with item.path.open("rb") as file:
+        file.seek(offset)
+        return decode_image(file.read(length), f"{item.path}@{offset}")
+
+
+def _read_strip(path: Path) -> Frames:
+    picture = read_image(path)
+    side = picture.shape[0]
+    return picture.reshape(side, -1, side, 3).transpose(1, 0, 2, 3)
+
+
+@lru_cache(maxsize=65536)
+def _count(path: Path) -> int:
+    """Count frames once for each process; a container that does not say is decoded to its end."""
+    num_frames = probe(path).num_frames
+    return num_frames if num_frames is not None else len(read_clip(path)[0])

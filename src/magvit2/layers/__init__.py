@@ -1,0 +1,1 @@
+"""Layers that are exactly causal in time: convolution, normalisation, residual blocks, resampling."""

@@ -1,0 +1,90 @@
+"""The causal 3-D convolution: it sees the past and the present, never the future.
+
+`kernel[0] - 1` copies of the first frame go in front of a clip and nothing behind it; space is padded by its edge,
+(k - 1) // 2 in front and k // 2 behind. With a `Memory`, later chunks take the frames before them from the chunk before
+instead, so a clip in canonical chunks (`geometry.chunk_lengths`) gives what the whole clip gives.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from magvit2.geometry import Size
+from magvit2.layers.memory import Memory
+
+
+class CausalConv3d(nn.Module):
+    """Convolution over [b, c, t, h, w], causal in time; `kernel` and `stride` are (t, h, w).
+
+    A strided axis of n positions gives ceil(n / stride) in space and 1 + (n - 1) // stride in time.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: Size, stride: Size = (1, 1, 1), *, bias: bool = True
+    ) -> None:
+        super().__init__()
+        self.kernel = kernel
+        self.stride = stride
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, *kernel))
+        self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw weights from a normal of variance 1 / fan-in (the authors' framework's default) and zero the bias."""
+        fan_in = self.weight[0].numel()
+        nn.init.trunc_normal_(self.weight, std=fan_in**-0.5, a=-2 * fan_in**-0.5, b=2 * fan_in**-0.5)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+    def forward(self, x: Float[Tensor, "b c t h w"], memory: Memory | None = None) -> Float[Tensor, "b d u y x"]:
+        """Convolve a whole clip, or with `memory` the next chunk of it."""
+        return convolve(self._pad(x, memory), self.weight, self.bias, self.stride)
+
+    def _pad(self, x: Tensor, memory: Memory | None) -> Tensor:
+        time, rows, columns = self.kernel
+        tail = memory.get(self) if memory is not None else None
+        if memory is not None:
+            memory.put(self, self._tail(x, tail))
+        front = time - 1
+        if tail is not None:
+            x, front = torch.cat([tail, x], dim=2) if tail.shape[2] else x, 0
+        space = ((columns - 1) // 2, columns // 2, (rows - 1) // 2, rows // 2)
+        if not front and not any(space):
+            return x
+        return functional.pad(x, (*space, front, 0), mode="replicate")
+
+    def _tail(self, x: Tensor, tail: Tensor | None) -> Tensor:
+        """Return the last kernel - stride frames seen so far, the first frame standing in for what came before."""
+        length = self.kernel[0] - self.stride[0]
+        if length <= 0:
+            return x[:, :, :0]
+        past = x[:, :, :1].expand(-1, -1, length, -1, -1) if tail is None else tail
+        return torch.cat([past, x], dim=2)[:, :, -length:].contiguous(memory_format=torch.channels_last_3d)
+
+    def extra_repr(self) -> str:
+        """Show the settings in a printed model."""
+        out_channels, in_channels = self.weight.shape[:2]
+        bias = self.bias is not None
+        return f"{in_channels}, {out_channels}, kernel={self.kernel}, stride={self.stride}, bias={bias}"
+
+
+def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Size) -> Tensor:
+    """Convolve padded `x`; inference on a CPU goes to oneDNN directly.
+
+    PyTorch hands small float32 inputs of batch 1 to a kernel that is up to 14 times slower and rounds differently, so
+    that a clip's ids would depend on its size and batch.
+    """
+    if _onednn_applies(x):
+        return torch.mkldnn_convolution(x, weight, bias, (0, 0, 0), stride, (1, 1, 1), 1)
+    return functional.conv3d(x, weight, bias, stride)
+
+
+def _onednn_applies(x: Tensor) -> bool:
+    return (
+        x.device.type == "cpu"
+        and x.dtype in (torch.float32, torch.bfloat16)
+        and not torch.is_grad_enabled()
+        and not torch.is_autocast_enabled("cpu")
+        and torch.backends.mkldnn.is_available()
+    )

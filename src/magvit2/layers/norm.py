@@ -1,0 +1,86 @@
+"""Normalisations that keep causality: statistics never reach across frames.
+
+`FrameGroupNorm` is the paper's, statistics over a whole frame. `PositionNorm` is ours: statistics over the channels of
+one position, so that tiles, chunks, batches and single images agree exactly. The adaptive forms follow the authors'
+code: no affine of their own, scale and shift at every position from the codes (figure 7).
+"""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+NormKind = Literal["frame", "position"]
+
+_MAX_GROUPS = 32
+_EPS = 1e-6
+
+
+class FrameGroupNorm(nn.Module):
+    """GroupNorm over [b, c, t, h, w] with the statistics of one frame: 32 groups, or as many as divide c; eps 1e-6."""
+
+    def __init__(self, channels: int, *, affine: bool = True) -> None:
+        super().__init__()
+        self.groups = next(groups for groups in range(min(_MAX_GROUPS, channels), 0, -1) if channels % groups == 0)
+        self.weight = nn.Parameter(torch.ones(channels)) if affine else None
+        self.bias = nn.Parameter(torch.zeros(channels)) if affine else None
+
+    def forward(self, x: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b c t h w"]:
+        """Normalise every frame by itself."""
+        frames = x.transpose(1, 2).flatten(0, 1)
+        frames = functional.group_norm(frames, self.groups, self.weight, self.bias, _EPS)
+        return frames.unflatten(0, (x.shape[0], x.shape[2])).transpose(1, 2)
+
+
+class PositionNorm(nn.Module):
+    """LayerNorm over the channels of every position of [b, c, t, h, w]; eps 1e-6."""
+
+    def __init__(self, channels: int, *, affine: bool = True) -> None:
+        super().__init__()
+        self.channels = channels
+        self.weight = nn.Parameter(torch.ones(channels)) if affine else None
+        self.bias = nn.Parameter(torch.zeros(channels)) if affine else None
+
+    def forward(self, x: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b c t h w"]:
+        """Normalise every position by itself."""
+        last = x.permute(0, 2, 3, 4, 1)
+        last = functional.layer_norm(last, (self.channels,), self.weight, self.bias, _EPS)
+        return last.permute(0, 4, 1, 2, 3)
+
+
+class AdaptiveNorm(nn.Module):
+    """Normalise without an affine, then scale by 1 + gamma and shift by beta, both linear in the codes (AdaGN).
+
+    Codes [b, k, t', h', w'] belong to the coarsest grid; gamma and beta are repeated onto the grid of x, whose frames
+    relate to theirs by the causal frame rule. Initialised to gamma = beta = 0.
+    """
+
+    def __init__(self, channels: int, num_code_channels: int, kind: NormKind) -> None:
+        super().__init__()
+        self.norm = make_norm(channels, kind, affine=False)
+        self.affine = nn.Linear(num_code_channels, 2 * channels)
+        nn.init.zeros_(self.affine.weight)
+        nn.init.zeros_(self.affine.bias)
+
+    def forward(self, x: Float[Tensor, "b c t h w"], codes: Float[Tensor, "b k u y x"]) -> Float[Tensor, "b c t h w"]:
+        """Normalise x under the codes of its clip, or of its chunk."""
+        affine = self.affine(codes.permute(0, 2, 3, 4, 1)).permute(0, 4, 1, 2, 3)
+        gamma, beta = repeat_to(affine, x).chunk(2, dim=1)
+        return torch.addcmul(beta, self.norm(x), 1 + gamma)
+
+
+def make_norm(channels: int, kind: NormKind, *, affine: bool = True) -> nn.Module:
+    """Build the normalisation called `kind` for `channels`."""
+    return {"frame": FrameGroupNorm, "position": PositionNorm}[kind](channels, affine=affine)
+
+
+def repeat_to(coarse: Float[Tensor, "b c u y x"], fine: Float[Tensor, "b d t h w"]) -> Float[Tensor, "b c t h w"]:
+    """Repeat `coarse` onto the grid of `fine` (nearest): in time the surplus frames are dropped from the front."""
+    time, rows, columns = (-(-f // c) for f, c in zip(fine.shape[2:], coarse.shape[2:], strict=True))
+    batch, channels, t, h, w = coarse.shape
+    last = coarse.permute(0, 2, 3, 4, 1).reshape(batch, t, 1, h, 1, w, 1, channels)
+    last = last.expand(-1, -1, time, -1, rows, -1, columns, -1)
+    last = last.reshape(batch, t * time, h * rows, w * columns, channels)
+    return last.permute(0, 4, 1, 2, 3)[:, :, t * time - fine.shape[2] :]

@@ -1,0 +1,69 @@
+"""The tokenizer's own objective: squared error, commitment and annealed entropy (MAGVIT-v2, section 3.1)."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from jaxtyping import Float
+from torch import Tensor
+
+from magvit2.quantizers import Quantized, lfq_entropy
+from magvit2.quantizers.entropy import MeanOverRanks
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights of the terms; the defaults are the paper's.
+
+    `reconstruction` is for a squared error on the [0, 1] scale. The entropy weight starts `entropy_boost` times higher
+    and falls linearly to 1 over `entropy_boost_steps`. `temperature` is that of the soft assignment.
+    """
+
+    reconstruction: float = 5.0
+    commitment: float = 0.25
+    entropy: float = 0.1
+    entropy_boost: float = 3.0
+    entropy_boost_steps: int = 2000
+    temperature: float = 0.01
+
+
+class LossTerms(NamedTuple):
+    """The total and its unweighted parts, scalars; entropies in nats."""
+
+    total: Float[Tensor, ""]
+    reconstruction: Float[Tensor, ""]
+    commitment: Float[Tensor, ""]
+    sample_entropy: Float[Tensor, ""]
+    batch_entropy: Float[Tensor, ""]
+
+
+def tokenizer_loss(
+    decoded: Float[Tensor, "b 3 T H W"],
+    clips: Float[Tensor, "b 3 T H W"],
+    quantized: Quantized,
+    weights: LossWeights,
+    step: int,
+    mean_over_ranks: MeanOverRanks | None = None,
+) -> LossTerms:
+    """Return the terms for decoded clips and their originals, both in [-1, 1], at a training step."""
+    reconstruction = (decoded.float() - clips.float()).square().mean() / 4
+    commitment = commitment_loss(quantized)
+    sample, batch = lfq_entropy(quantized.latents, weights.temperature, mean_over_ranks=mean_over_ranks)
+    total = (
+        weights.reconstruction * reconstruction
+        + weights.commitment * commitment
+        + entropy_weight(weights, step) * (sample - batch)
+    )
+    return LossTerms(total, reconstruction, commitment, sample, batch)
+
+
+def commitment_loss(quantized: Quantized) -> Float[Tensor, ""]:
+    """Return the mean squared distance of latents to their codes, which do not move."""
+    return (quantized.codes.detach().float() - quantized.latents.float()).square().mean()
+
+
+def entropy_weight(weights: LossWeights, step: int) -> float:
+    """Return the entropy weight at a step, annealed linearly from `entropy * entropy_boost` to `entropy`."""
+    if weights.entropy_boost_steps <= 0:
+        return weights.entropy
+    remaining = max(0.0, 1 - step / weights.entropy_boost_steps)
+    return weights.entropy * (1 + (weights.entropy_boost - 1) * remaining)

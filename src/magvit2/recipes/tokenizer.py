@@ -1,0 +1,49 @@
+"""Tokenizer trainings by name. Each says its command, the machine, the time it takes and the number to expect.
+
+    magvit2 train tokenizer RECIPE --data FOLDER --out runs/NAME [--set path=value ...]
+"""
+
+from types import MappingProxyType
+
+from magvit2.data.batches import BatchSpec
+from magvit2.errors import ConfigError
+from magvit2.losses import LossWeights
+from magvit2.tokenizer import tokenizer_preset
+from magvit2.training import OptimizerConfig, TokenizerTraining
+
+_UNIT_LATENTS = LossWeights(entropy=0.005, entropy_boost=3.0, entropy_boost_steps=1000, temperature=1.0, commitment=0.05)
+_ADAMW = OptimizerConfig(lr=1e-3, final_lr=1e-5, beta1=0.9, beta2=0.99, warmup_steps=200, max_grad_norm=1.0)
+_PHOTOS = ("imagenet_sample256",)
+
+_CLIP_A1 = TokenizerTraining(
+    model=tokenizer_preset("small"),
+    batches=(
+        BatchSpec("video", batch_size=8, num_frames=9, size=64, weight=2),
+        BatchSpec("video", batch_size=4, num_frames=17, size=64, weight=1),
+        BatchSpec("video", batch_size=2, num_frames=9, size=128, weight=1, groups=("arid6_160", "cctv_144")),
+        BatchSpec("motion", batch_size=8, num_frames=9, size=64, weight=1, groups=_PHOTOS),
+        BatchSpec("image", batch_size=24, num_frames=1, size=64, weight=2),
+        BatchSpec("image", batch_size=6, num_frames=1, size=128, weight=1, groups=_PHOTOS),
+    ),
+    num_steps=6000,
+    loss=_UNIT_LATENTS,
+    optimizer=_ADAMW,
+)
+
+_FOLDER = TokenizerTraining(
+    model=tokenizer_preset("small"),
+    batches=(BatchSpec("video", batch_size=8, num_frames=9, size=64),),
+    num_steps=6000,
+    loss=_UNIT_LATENTS,
+    optimizer=_ADAMW,
+)
+
+TOKENIZER_RECIPES = MappingProxyType({"clip-a1": _CLIP_A1, "videos": _FOLDER})
+"""Every recipe by its name."""
+
+
+def tokenizer_recipe(name: str) -> TokenizerTraining:
+    """Return the training called `name`. Raises ConfigError, naming the known ones."""
+    if name not in TOKENIZER_RECIPES:
+        raise ConfigError(f"tokenizer recipe {name!r}: expected one of {', '.join(TOKENIZER_RECIPES)}")
+    return TOKENIZER_RECIPES[name]

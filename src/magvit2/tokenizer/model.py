@@ -1,0 +1,154 @@
+"""The tokenizer: clips in [-1, 1] to ids and back, exact in whatever way a clip is cut or batched.
+
+`encode` and `decode` walk a clip in canonical chunks (frame 0, then groups of four) with convolution memories, one clip
+at a time on a CPU. Every computation then has one shape, whatever the caller's batch or chunking, so ids agree bit for
+bit between an image, a clip, a batch and a stream. `forward` is the training path: whole clips, gradients.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from magvit2.errors import InputError
+from magvit2.geometry import Size, chunk_lengths, grid_for, size_for, valid_size
+from magvit2.layers.memory import Memory
+from magvit2.quantizers import LFQ, Quantized
+from magvit2.store import Pretrained
+from magvit2.tokenizer.config import TokenizerConfig
+from magvit2.tokenizer.networks import Decoder, Encoder
+from magvit2.tokens import TokenSpace
+
+
+class Reconstruction(NamedTuple):
+    """What training looks at: decoded clips [b, 3, T, H, W], unclamped, and what the quantizer returned [b, t, h, w, k]."""
+
+    clips: Float[Tensor, "b 3 T H W"]
+    quantized: Quantized
+
+
+class Tokenizer(Pretrained[TokenizerConfig], nn.Module):
+    """Causal tokenizer of images and videos (MAGVIT-v2, section 3). Images are clips of one frame."""
+
+    kind = "tokenizer"
+    config_class = TokenizerConfig
+
+    def __init__(self, config: TokenizerConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config)
+        self.quantizer = LFQ(config.num_bits, normalize=config.normalize_latents)
+        self.to(memory_format=torch.channels_last_3d)
+
+    @property
+    def space(self) -> TokenSpace:
+        """The space of the ids: radices and strides."""
+        return self.config.space
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type that the networks compute in."""
+        return self.encoder.stem.weight.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """The device that the networks compute on."""
+        return self.encoder.stem.weight.device
+
+    def forward(self, clips: Float[Tensor, "b 3 T H W"]) -> Reconstruction:
+        """Reconstruct whole clips for training; T, H and W must fill whole latent positions (else InputError)."""
+        if tuple(clips.shape[2:]) != valid_size(_size(clips), self.space.strides):
+            raise InputError(f"clips of size {_size(clips)}: training needs 1 + {self.space.strides[0]}k frames and "
+                             f"sides that are multiples of {self.space.strides[1]}")  # fmt: skip
+        quantized = self.quantizer(self.encoder(clips).permute(0, 2, 3, 4, 1))
+        return Reconstruction(self.decoder(quantized.codes.permute(0, 4, 1, 2, 3)), quantized)
+
+    @torch.no_grad()
+    def encode(self, clips: Float[Tensor, "b 3 T H W"]) -> Int[Tensor, "b t h w"]:
+        """Return int64 ids of clips in [-1, 1], any T, H, W >= 1, padded by replication at the end, bottom and right.
+
+        Raises InputError for anything but a floating-point [b, 3, T, H, W].
+        """
+        _check_clips(clips)
+        return torch.cat([self._encode(part) for part in self._parts(clips)])
+
+    @torch.no_grad()
+    def decode(
+        self, ids: Int[Tensor, "b t h w"], size: Size | None = None, *, num_bits: int | None = None
+    ) -> Float[Tensor, "b 3 T H W"]:
+        """Return float32 clips in [-1, 1] of ids: [b, 3, 1 + 4(t - 1), 8h, 8w] for strides (4, 8, 8).
+
+        `size` = (T, H, W) crops to the true size. `num_bits` decodes from the lowest bits of each id: the channels of
+        the others are 0. Raises InputError for ids outside the space or a size or number of bits that they cannot have.
+        """
+        self._check_ids(ids, size, num_bits)
+        clips = torch.cat([self._decode(part, num_bits) for part in self._parts(ids)])
+        return clips if size is None else clips[:, :, : size[0], : size[1], : size[2]]
+
+    def _parts(self, batch: Tensor) -> Iterable[Tensor]:
+        """Cut a batch into what is computed at once: single clips on a CPU, where another batch rounds differently."""
+        return batch.split(1) if self.device.type == "cpu" else (batch,)
+
+    def _encode(self, clips: Tensor) -> Tensor:
+        clips = pad_to(clips, valid_size(_size(clips), self.space.strides))
+        memory = Memory()
+        return torch.cat([self._encode_chunk(chunk, memory) for chunk in self._chunks(clips)], dim=1)
+
+    def _chunks(self, clips: Tensor) -> Iterator[Tensor]:
+        lengths = chunk_lengths(clips.shape[2], self.space.strides[0])
+        for chunk in clips.split(lengths, dim=2):
+            yield self._placed(chunk)
+
+    def _placed(self, x: Tensor) -> Tensor:
+        return x.to(self.device, self.dtype).contiguous(memory_format=torch.channels_last_3d)
+
+    def _encode_chunk(self, chunk: Tensor, memory: Memory) -> Tensor:
+        latents = self.encoder(chunk, memory)
+        ids: Tensor = self.quantizer(latents.permute(0, 2, 3, 4, 1)).ids
+        return ids
+
+    def _decode(self, ids: Tensor, num_bits: int | None) -> Tensor:
+        memory = Memory()
+        return torch.cat([self._decode_chunk(chunk, memory, num_bits) for chunk in ids.split(1, dim=1)], dim=2)
+
+    def _decode_chunk(self, ids: Tensor, memory: Memory, num_bits: int | None) -> Tensor:
+        codes = self.quantizer.ids_to_codes(ids.to(self.device), self.dtype)
+        if num_bits is not None:
+            codes[..., num_bits:] = 0
+        clips: Tensor = self.decoder(self._placed(codes.permute(0, 4, 1, 2, 3)), memory)
+        return clips.float().clamp_(-1, 1)
+
+    def _check_ids(self, ids: Tensor, size: Size | None, num_bits: int | None) -> None:
+        if ids.ndim != 4 or ids.is_floating_point() or ids.numel() == 0:
+            raise InputError(f"ids {tuple(ids.shape)} of {ids.dtype}: expected integers [b, t, h, w], none of them 0")
+        self.space.check(ids)
+        if num_bits is not None and not 1 <= num_bits <= self.space.num_bits:
+            raise InputError(f"num_bits = {num_bits}: expected 1 to {self.space.num_bits}")
+        grid = (ids.shape[1], ids.shape[2], ids.shape[3])
+        if size is not None and grid_for(size, self.space.strides) != grid:
+            full = size_for(grid, self.space.strides)
+            raise InputError(f"size {size} does not belong to ids of grid {grid}, which decode to {full}")
+
+
+def pad_to(clips: Float[Tensor, "b c T H W"], size: Size) -> Float[Tensor, "b c U Y X"]:
+    """Replicate the last frame, row and column of clips until they have `size` = (T, H, W)."""
+    frames, rows, columns = (want - have for want, have in zip(size, _size(clips), strict=True))
+    if not (frames or rows or columns):
+        return clips
+    return functional.pad(clips, (0, columns, 0, rows, 0, frames), mode="replicate")
+
+
+def _check_clips(clips: Tensor) -> None:
+    if clips.ndim != 5 or clips.shape[1] != 3 or not clips.is_floating_point() or clips.numel() == 0:
+        raise InputError(
+            f"clips {tuple(clips.shape)} of {clips.dtype}: expected floats [b, 3, T, H, W] in [-1, 1]; "
+            "an image is a clip of one frame"
+        )
+
+
+def _size(clips: Tensor) -> Size:
+    return clips.shape[2], clips.shape[3], clips.shape[4]

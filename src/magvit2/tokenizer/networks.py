@@ -1,0 +1,97 @@
+"""Encoder and decoder (figure 7): the whole of the tokenizer that has parameters."""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from magvit2.layers.conv import CausalConv3d
+from magvit2.layers.memory import Memory
+from magvit2.layers.norm import AdaptiveNorm, make_norm
+from magvit2.layers.resample import Upsample, depth_to_space, space_to_depth
+from magvit2.layers.residual import ResBlock
+from magvit2.tokenizer.config import TokenizerConfig
+
+_POINT = (1, 1, 1)
+
+
+class Encoder(nn.Module):
+    """Clips [b, 3, T, H, W] to latents [b, k, t, h, w]; T, H and W must fill whole latent positions."""
+
+    def __init__(self, config: TokenizerConfig) -> None:
+        super().__init__()
+        self.patch = (1, config.patch_size, config.patch_size)
+        kernel, widths = config.kernel(config.kernel_size), config.widths
+        self.stem = CausalConv3d(3 * config.patch_size**2, widths[0], kernel, bias=False)
+        layers: list[nn.Module] = []
+        width = widths[0]
+        for level, next_width in enumerate(widths):
+            layers += _blocks(config, width, next_width, config.num_encoder_blocks)
+            width = next_width
+            if level < len(config.factors):
+                down = config.kernel(config.downsample_kernel)
+                layers.append(CausalConv3d(width, width, down, config.factors[level]))
+        self.layers = nn.ModuleList(layers + _blocks(config, width, width, config.num_mid_blocks))
+        self.norm = make_norm(width, config.norm)
+        self.head = CausalConv3d(width, config.num_bits, _POINT)
+
+    def forward(self, clips: Float[Tensor, "b 3 T H W"], memory: Memory | None = None) -> Float[Tensor, "b k t h w"]:
+        """Encode clips, or with `memory` their next chunk."""
+        x = self.stem(space_to_depth(clips, self.patch), memory)
+        for layer in self.layers:
+            x = layer(x, memory)
+        latents: Tensor = self.head(functional.silu(self.norm(x)), memory)
+        return latents
+
+
+class DecoderLevel(nn.Module):
+    """One resolution of the decoder: codes enter through the adaptive norm, residual blocks follow."""
+
+    def __init__(self, config: TokenizerConfig, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.adaptive = AdaptiveNorm(in_channels, config.num_bits, config.norm)
+        self.blocks = nn.ModuleList(_blocks(config, in_channels, out_channels, config.num_decoder_blocks))
+
+    def forward(
+        self, x: Float[Tensor, "b c t h w"], codes: Float[Tensor, "b k u y x"], memory: Memory | None = None
+    ) -> Float[Tensor, "b d t h w"]:
+        """Transform features under the codes of the same clip or chunk."""
+        x = self.adaptive(x, codes)
+        for block in self.blocks:
+            x = block(x, memory)
+        return x
+
+
+class Decoder(nn.Module):
+    """Codes [b, k, t, h, w] to clips [b, 3, T, H, W], unclamped; the last layer is linear."""
+
+    def __init__(self, config: TokenizerConfig) -> None:
+        super().__init__()
+        self.patch = (1, config.patch_size, config.patch_size)
+        kernel, widths = config.kernel(config.kernel_size), config.widths[::-1]
+        self.stem = CausalConv3d(config.num_bits, widths[0], kernel)
+        self.mid = nn.ModuleList(_blocks(config, widths[0], widths[0], config.num_mid_blocks))
+        inputs = (widths[0], *widths[:-1])
+        self.levels = nn.ModuleList(DecoderLevel(config, a, b) for a, b in zip(inputs, widths, strict=True))
+        up = config.kernel(config.upsample_kernel)
+        pairs = zip(widths[:-1], config.factors[::-1], strict=True)
+        self.upsamples = nn.ModuleList(Upsample(width, factors, up) for width, factors in pairs)
+        self.norm = make_norm(widths[-1], config.norm)
+        self.head = CausalConv3d(widths[-1], 3 * config.patch_size**2, kernel)
+
+    def forward(self, codes: Float[Tensor, "b k t h w"], memory: Memory | None = None) -> Float[Tensor, "b 3 T H W"]:
+        """Decode codes, or with `memory` the codes of the next chunk."""
+        x = self.stem(codes, memory)
+        for block in self.mid:
+            x = block(x, memory)
+        for level, features in enumerate(self.levels):
+            if level:
+                x = self.upsamples[level - 1](x, memory)
+            x = features(x, codes, memory)
+        return depth_to_space(self.head(functional.silu(self.norm(x)), memory), self.patch)
+
+
+def _blocks(config: TokenizerConfig, in_channels: int, out_channels: int, count: int) -> list[nn.Module]:
+    """Return `count` residual blocks of which the first changes the width."""
+    kernel = config.kernel(config.kernel_size)
+    inputs = [in_channels] + [out_channels] * (count - 1)
+    return [ResBlock(channels, out_channels, kernel, config.norm) for channels in inputs[:count]]

@@ -1,0 +1,84 @@
+"""Checkpoints: everything a run needs to go on as if it had never stopped, in a folder that is complete or absent."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from magvit2.errors import FormatError
+from magvit2.store import read_tensors, write_tensors, write_text
+
+_NAME = re.compile(r"step-(\d{8})")
+_TENSORS, _STATE = "state.safetensors", "state.json"
+
+
+class TrainingState(NamedTuple):
+    """What moves during a run besides the step: model, its average, and the optimizer."""
+
+    model: nn.Module
+    average: nn.Module
+    optimizer: torch.optim.Optimizer
+
+
+def save_checkpoint(folder: Path, step: int, state: TrainingState, keep: int) -> Path:
+    """Write the state before step `step` to a subfolder of `folder`; keep the latest `keep` of them."""
+    target = folder / f"step-{step:08d}"
+    partial = folder / f".{target.name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    write_tensors(partial / _TENSORS, _tensors(state))
+    write_text(partial / _STATE, json.dumps({"step": step}))
+    if target.exists():
+        shutil.rmtree(target)
+    partial.rename(target)
+    for old in _checkpoints(folder)[:-keep]:
+        shutil.rmtree(old)
+    return target
+
+
+def latest_checkpoint(folder: Path) -> Path | None:
+    """Return the newest complete checkpoint below `folder`, or None."""
+    found = _checkpoints(folder)
+    return found[-1] if found else None
+
+
+def load_checkpoint(checkpoint: Path, state: TrainingState) -> int:
+    """Restore the state in place and return the step to go on with. Raises FormatError for one that does not fit."""
+    tensors = read_tensors(checkpoint / _TENSORS)
+    try:
+        header: dict[str, Any] = json.loads((checkpoint / _STATE).read_text())
+        state.model.load_state_dict(_below(tensors, "model."))
+        state.average.load_state_dict(_below(tensors, "average."))
+        _load_optimizer(state.optimizer, _below(tensors, "optimizer."))
+        torch.set_rng_state(tensors["random"])
+        return int(header["step"])
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise FormatError(f"{checkpoint}: does not fit this run ({error}); start a new run in another folder") from error
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("step-*") if _NAME.fullmatch(path.name))
+
+
+def _tensors(state: TrainingState) -> dict[str, Tensor]:
+    tensors = {f"model.{key}": value for key, value in state.model.state_dict().items()}
+    tensors |= {f"average.{key}": value for key, value in state.average.state_dict().items()}
+    for index, values in state.optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{key}": value for key, value in values.items()}
+    return tensors | {"random": torch.get_rng_state()}
+
+
+def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        index, name = key.split(".", 1)
+        state.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

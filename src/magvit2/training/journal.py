@@ -1,0 +1,79 @@
+"""The journal of a run: one JSON line for each logged step, a progress bar, and sample pictures."""
+
+import json
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import torch
+from jaxtyping import Float
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch import Tensor
+
+from magvit2.data.frames import to_frames
+from magvit2.video import write_image
+
+
+class Journal:
+    """Writes `metrics.jsonl` and `samples/` in a run's folder and shows a progress bar. A context manager."""
+
+    def __init__(self, folder: Path, first_step: int, num_steps: int) -> None:
+        self.folder = folder
+        self._path = folder / "metrics.jsonl"
+        self._keep_before(first_step)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[status]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        self._task = self._progress.add_task("training", total=num_steps, completed=first_step, status="")
+        self._clock = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        self._clock = time.monotonic()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def advance(self, step: int) -> None:
+        """Move the bar to a step that is done."""
+        self._progress.update(self._task, completed=step + 1)
+
+    def log(self, step: int, values: dict[str, float | str], num_steps: int) -> None:
+        """Write the values of a step; `num_steps` steps were done since the last call."""
+        now = time.monotonic()
+        line = {"step": step, **values, "step_s": round((now - self._clock) / num_steps, 4)}
+        self._clock = now
+        with self._path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        self._progress.update(self._task, status=f"loss {values['loss']:.4f}  psnr {values['psnr']:.2f}")
+
+    def pictures(self, step: int, originals: Float[Tensor, "b 3 T H W"], decoded: Float[Tensor, "b 3 T H W"]) -> None:
+        """Write one picture: each clip's first, middle and last frames, originals above what was decoded."""
+        write_image(self.folder / "samples" / f"step-{step:08d}.png", to_frames(_sheet(originals, decoded))[0])
+
+    def _keep_before(self, step: int) -> None:
+        """Drop the lines that an interrupted run wrote beyond its checkpoint."""
+        if not self._path.exists():
+            return
+        lines = self._path.read_text().splitlines()
+        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] < step]
+        self._path.write_text("".join(f"{line}\n" for line in kept))
+
+
+def _sheet(originals: Tensor, decoded: Tensor) -> Tensor:
+    last = originals.shape[2] - 1
+    picks = sorted({0, last // 2, last})
+    columns = []
+    for original, other in zip(originals, decoded, strict=True):
+        pair = torch.cat([original[:, picks], other[:, picks].clamp(-1, 1).to(original)], dim=2)
+        columns.append(torch.cat(list(pair.unbind(dim=1)), dim=2))
+    return torch.cat(columns, dim=2)[:, None]

@@ -1,0 +1,143 @@
+"""Training a tokenizer: the loop, from a folder of data to a folder with a model."""
+
+import copy
+import json
+import math
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Subset
+
+from magvit2.data.batches import Batch, TrainingBatches
+from magvit2.data.items import find_items
+from magvit2.errors import TrainingError
+from magvit2.losses import LossTerms, tokenizer_loss
+from magvit2.schema import to_dict
+from magvit2.store import write_text
+from magvit2.tokenizer import Tokenizer
+from magvit2.training.checkpoint import TrainingState, latest_checkpoint, load_checkpoint, save_checkpoint
+from magvit2.training.config import TokenizerTraining
+from magvit2.training.distributed import mean_over_ranks
+from magvit2.training.journal import Journal
+from magvit2.training.schedule import learning_rate, update_ema
+
+
+def train_tokenizer(config: TokenizerTraining, source: Path, folder: Path, device: str = "cpu") -> Path:
+    """Train on the `train` items of `source`, in `folder`; return the folder of the finished model (the average).
+
+    A run that was interrupted goes on from its last checkpoint, exactly: the same losses as if it had not been. Raises
+    TrainingError where the folder holds another run or a loss stops being finite.
+    """
+    _claim(folder, config)
+    state = _start(config, device)
+    checkpoint = latest_checkpoint(folder / "checkpoints")
+    first_step = load_checkpoint(checkpoint, state) if checkpoint else 0
+    batches = TrainingBatches(find_items(source), config.batches, config.num_steps, config.seed)
+    with Journal(folder, first_step, config.num_steps) as journal:
+        for step, batch in enumerate(_loader(batches, config, first_step), first_step):
+            _train_step(step, batch, state, config, journal)
+            if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.num_steps:
+                save_checkpoint(folder / "checkpoints", step + 1, state, config.keep_checkpoints)
+                state.average.save_pretrained(folder / "model")  # type: ignore[operator]
+    return folder / "model"
+
+
+def _claim(folder: Path, config: TokenizerTraining) -> None:
+    """Write the run's configuration, or make sure that the run that lies there has the same."""
+    path = folder / "training.json"
+    text = json.dumps(to_dict(config), indent=2) + "\n"
+    if path.exists() and path.read_text() != text:
+        raise TrainingError(f"{folder} holds a run with other settings; give another folder, or its own settings to resume")
+    write_text(path, text)
+
+
+def _start(config: TokenizerTraining, device: str) -> TrainingState:
+    torch.manual_seed(config.seed)
+    model = Tokenizer(config.model).to(device)
+    average = copy.deepcopy(model).eval().requires_grad_(False)
+    settings = config.optimizer
+    optimizer = torch.optim.AdamW(
+        model.parameters(),
+        lr=settings.lr,
+        betas=(settings.beta1, settings.beta2),
+        weight_decay=settings.weight_decay,
+        fused=True,
+    )
+    return TrainingState(model, average, optimizer)
+
+
+def _loader(batches: TrainingBatches, config: TokenizerTraining, first_step: int) -> Iterator[Batch]:
+    remaining = Subset(batches, range(first_step, config.num_steps))
+    workers = config.num_workers
+    return iter(
+        DataLoader(
+            remaining,
+            batch_size=None,
+            num_workers=workers,
+            worker_init_fn=_quiet_worker,
+            prefetch_factor=4 if workers else None,
+        )
+    )
+
+
+def _quiet_worker(_: int) -> None:
+    """One thread for each worker, and an interrupt is the trainer's to handle."""
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _train_step(step: int, batch: Batch, state: TrainingState, config: TokenizerTraining, journal: Journal) -> None:
+    rate = learning_rate(config.optimizer, step, config.num_steps)
+    for group in state.optimizer.param_groups:
+        group["lr"] = rate
+    clips, decoded, terms, ids = _forward(step, batch, state, config)
+    state.optimizer.zero_grad(set_to_none=True)
+    terms.total.backward()
+    limit = config.optimizer.max_grad_norm or math.inf
+    norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), limit)
+    _check_finite(step, terms, norm)
+    state.optimizer.step()
+    update_ema(state.average, state.model, config.ema_decay, step)
+    journal.advance(step)
+    if step % config.log_every == 0:
+        values = _values(terms, norm, rate, ids, config.model.num_bits)
+        journal.log(step, {"kind": batch.kind, **values}, config.log_every if step else 1)
+    if (step + 1) % config.sample_every == 0:
+        journal.pictures(step + 1, clips[:8], decoded[:8])
+
+
+def _forward(
+    step: int, batch: Batch, state: TrainingState, config: TokenizerTraining
+) -> tuple[Tensor, Tensor, LossTerms, Tensor]:
+    device = next(state.model.parameters()).device
+    clips = batch.clips_u8.to(device).float().div_(127.5).sub_(1).contiguous(memory_format=torch.channels_last_3d)
+    with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+        decoded, quantized = state.model(clips)
+    terms = tokenizer_loss(decoded, clips, quantized, config.loss, step, mean_over_ranks)
+    return clips, decoded.detach().float(), terms, quantized.ids
+
+
+def _check_finite(step: int, terms: LossTerms, norm: Tensor) -> None:
+    values = {**terms._asdict(), "gradient norm": norm}
+    for name, value in values.items():
+        if not math.isfinite(value.item()):
+            raise TrainingError(f"step {step}: {name} is {value.item()}; the last checkpoint is good, lower the rate")
+
+
+def _values(terms: LossTerms, norm: Tensor, rate: float, ids: Tensor, num_bits: int) -> dict[str, float | str]:
+    ones = ((ids.flatten()[:, None] >> torch.arange(num_bits, device=ids.device)) & 1).double().mean(dim=0)
+    spread = torch.special.entr(ones) + torch.special.entr(1 - ones)
+    return {
+        "loss": terms.total.item(),
+        "psnr": -10 * math.log10(max(terms.reconstruction.item(), 1e-12)),
+        "commitment": terms.commitment.item(),
+        "sample_entropy": terms.sample_entropy.item(),
+        "batch_entropy": terms.batch_entropy.item(),
+        "least_bit_entropy": spread.min().item() / math.log(2),
+        "distinct_ids": ids.unique().numel() / ids.numel(),
+        "grad_norm": norm.item(),
+        "lr": rate,
+    }
