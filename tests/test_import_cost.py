@@ -1,6 +1,6 @@
 """What `import magvit2` does to its user's process: nothing, quickly.
 
-Each test runs a fresh interpreter, without this session's shape checks, and looks at it from inside: audit events,
+Each test runs a fresh interpreter, without the shape checks of conftest.py, and looks at it from inside: audit events,
 the modules that were loaded, the global state that others rely on, and `-X importtime`.
 """
 

@@ -24,6 +24,7 @@ from magvit2.schema import from_dict, to_dict
 FORMAT_VERSION = 1
 CONFIG_NAME = "config.json"
 TENSORS_NAME = "model.safetensors"
+_PARTIAL = ".partial"
 
 C = TypeVar("C")
 
@@ -98,14 +99,17 @@ def read_config(folder: Path, kind: str) -> dict[str, Any]:
         raise FormatError(f"{path}: holds a model of kind {header['kind']!r}, expected {kind!r}")
     if header["format_version"] != FORMAT_VERSION:
         found = header["format_version"]
-        raise FormatError(f"{path}: format version {found}, this release reads {FORMAT_VERSION}; use the release it names")
+        raise FormatError(f"{path}: format version {found}, this release reads {FORMAT_VERSION}; install another magvit2")
     settings: dict[str, Any] = header["settings"]
     return settings
 
 
 def write_model(folder: Path, kind: str, settings: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-    """Write a model folder whole or not at all; files beside the two (a card, a licence) stay."""
-    if folder.exists() and any(folder.iterdir()) and not (folder / CONFIG_NAME).is_file():
+    """Write a model folder, each of its two files whole or not at all; others (a card, a licence) stay.
+
+    Raises FormatError where the folder holds something else.
+    """
+    if folder.exists() and not _may_hold_model(folder):
         raise FormatError(f"{folder}: is not empty and holds no model; give a new folder")
     folder.mkdir(parents=True, exist_ok=True)
     header = {"kind": kind, "format_version": FORMAT_VERSION, "settings": dict(settings)}
@@ -148,7 +152,7 @@ def write_text(path: Path, text: str) -> None:
 def replacing(path: Path):  # type: ignore[no-untyped-def]
     """Yield a temporary sibling of `path` that takes its place on success and vanishes on failure."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_PARTIAL, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -169,6 +173,14 @@ def fingerprint(settings: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> s
     return digest.hexdigest()[:16]
 
 
+def _may_hold_model(folder: Path) -> bool:
+    """Whether a folder is a model's, or empty but for what a writer that was killed left behind."""
+    if not folder.is_dir():
+        return False
+    names = {path.name for path in folder.iterdir() if path.suffix != _PARTIAL}
+    return CONFIG_NAME in names or names <= {TENSORS_NAME}
+
+
 def _check_names(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], folder: Path) -> None:
     wrong = sorted(set(found) ^ set(expected)) or [
         key for key in expected if found[key].shape != expected[key].shape
@@ -183,5 +195,5 @@ def _download(name: str) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=[CONFIG_NAME, TENSORS_NAME]))
     except Exception as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelNotFoundError(f"{name}: not a folder here, and the hub did not give it ({reason})") from error

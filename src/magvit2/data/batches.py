@@ -64,6 +64,8 @@ class TrainingBatches(Dataset[Batch]):
         return self.num_steps
 
     def __getitem__(self, step: int) -> Batch:
+        if not 0 <= step < self.num_steps:
+            raise IndexError(f"step {step}: this run has steps 0 to {self.num_steps - 1}")
         rng = np.random.default_rng((self.seed, step))
         index = int(rng.choice(len(self.specs), p=self._probabilities))
         spec, groups = self.specs[index], self._groups[index]

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from magvit2.data.items import MediaItem
+from magvit2.errors import MediaError
 from magvit2.video import decode_image, probe, read_clip, read_image
 
 Frames = UInt8[np.ndarray, "T H W 3"]
@@ -30,7 +31,7 @@ def count_frames(item: MediaItem) -> int:
     """Return the number of frames of an item, from its index row or else from the file."""
     if item.kind == "image":
         return 1
-    return item.num_frames if item.num_frames is not None else _count(item.path)
+    return item.num_frames if item.num_frames is not None else _count(item)
 
 
 def random_clip(item: MediaItem, num_frames: int, size: int, rng: np.random.Generator) -> Frames:
@@ -90,12 +91,14 @@ def _read_picture(item: MediaItem) -> UInt8[np.ndarray, "H W 3"]:
 
 def _read_strip(path: Path) -> Frames:
     picture = read_image(path)
-    side = picture.shape[0]
+    side, width = picture.shape[:2]
+    if width % side:
+        raise MediaError(f"{path}: {width} x {side} is no strip of square frames side by side")
     return picture.reshape(side, -1, side, 3).transpose(1, 0, 2, 3)
 
 
 @lru_cache(maxsize=65536)
-def _count(path: Path) -> int:
+def _count(item: MediaItem) -> int:
     """Count frames once for each process; a container that does not say is decoded to its end."""
-    num_frames = probe(path).num_frames
-    return num_frames if num_frames is not None else len(read_clip(path)[0])
+    num_frames = probe(item.path).num_frames if item.kind == "video" else None
+    return num_frames if num_frames is not None else len(read_item(item))

@@ -12,6 +12,7 @@ from typing import Literal
 
 from magvit2.errors import InputError
 from magvit2.video import is_media, probe
+from magvit2.video.paths import is_image
 
 ItemKind = Literal["video", "image", "strip"]
 Split = Literal["train", "val", "test"]
@@ -56,26 +57,40 @@ def find_items(source: Path, split: Split = "train") -> list[MediaItem]:
     return items
 
 
+def first_of_each_group(items: list[MediaItem], count: int) -> list[MediaItem]:
+    """Return the first `count` items of every group, in their order."""
+    seen: dict[str, int] = {}
+    chosen = []
+    for item in items:
+        seen[item.group] = seen.get(item.group, 0) + 1
+        if seen[item.group] <= count:
+            chosen.append(item)
+    return chosen
+
+
 def _scan(source: Path) -> list[MediaItem]:
     paths = sorted(path for path in source.rglob("*") if path.is_file() and is_media(path))
     return [_scanned(source, path) for path in paths]
 
 
 def _scanned(source: Path, path: Path) -> MediaItem:
-    is_image = path.suffix.lower() not in (".gif", ".webp") and probe(path).kind == "image"
+    is_still = is_image(path) and (path.suffix.lower() != ".webp" or probe(path).kind == "image")
     parts = path.relative_to(source).parts
     label = parts[-2] if len(parts) > 1 else ""
-    return MediaItem(path, "image" if is_image else "video", parts[0] if len(parts) > 1 else "", label)
+    return MediaItem(path, "image" if is_still else "video", parts[0] if len(parts) > 1 else "", label)
 
 
 def _read_index(source: Path, split: Split) -> list[MediaItem]:
     path = source / INDEX_NAME
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        missing = [column for column in _COLUMNS if column not in (reader.fieldnames or [])]
-        if missing:
-            raise InputError(f"{path}: the columns {', '.join(missing)} are missing; expected path, kind, split, ...")
-        rows = [row for row in reader if row["split"] == split]
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as a table ({error})") from error
+    reader = csv.DictReader(lines)
+    missing = [column for column in _COLUMNS if column not in (reader.fieldnames or [])]
+    if missing:
+        raise InputError(f"{path}: the columns {', '.join(missing)} are missing; expected path, kind, split, ...")
+    rows = [row for row in reader if row["split"] == split]
     items: list[MediaItem] = []
     for row in rows:
         items += _tar_items(source, row) if row["kind"] == "tar" else [_indexed(source, row)]
@@ -93,12 +108,16 @@ def _indexed(source: Path, row: dict[str, str]) -> MediaItem:
 
 def _tar_items(source: Path, row: dict[str, str]) -> list[MediaItem]:
     path = source / row["path"]
-    with tarfile.open(path, "r:") as archive:
-        members = [member for member in archive if member.isfile()]
+    try:
+        with tarfile.open(path, "r:") as archive:
+            members = [member for member in archive if member.isfile() and is_image(Path(member.name))]
+    except (OSError, tarfile.TarError) as error:
+        raise InputError(f"{path}: cannot be read as an uncompressed tar file ({error})") from error
     return [
         MediaItem(path, "image", _group(row), Path(m.name).parent.name, 1, (m.offset_data, m.size)) for m in members
     ]
 
 
 def _group(row: dict[str, str]) -> str:
-    return row["path"].split("/", 1)[0]
+    folder, slash, _ = row["path"].partition("/")
+    return folder if slash else ""

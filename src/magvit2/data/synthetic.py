@@ -17,7 +17,8 @@ _SAMPLES = ("astronaut", "chelsea", "coffee", "rocket")
 def moving_camera(photo: Photo, num_frames: int, height: int, width: int, rng: np.random.Generator) -> Frames:
     """Return [num_frames, height, width, 3]: a camera that pans, zooms and rolls smoothly over a photograph.
 
-    The view never leaves the photograph, and speeds are a few pixels a frame at most.
+    The view stays in the photograph, but for a corner at the limits of zoom and roll, where the picture is mirrored. A
+    pan takes 24 frames at least from one end of its range to the other.
     """
     photo = _fitted(photo, height, width, rng)
     views = _camera_path(photo.shape[0], photo.shape[1], num_frames, height, width, rng)

@@ -24,6 +24,7 @@ class CausalConv3d(nn.Module):
         self, in_channels: int, out_channels: int, kernel: Size, stride: Size = (1, 1, 1), *, bias: bool = True
     ) -> None:
         super().__init__()
+        assert kernel[0] >= stride[0], (kernel, stride)  # else a chunk would have to skip frames of the next
         self.kernel = kernel
         self.stride = stride
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, *kernel))

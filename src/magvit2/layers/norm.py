@@ -12,6 +12,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from magvit2.geometry import Size
+
 NormKind = Literal["frame", "position"]
 
 _MAX_GROUPS = 32
@@ -53,12 +55,13 @@ class PositionNorm(nn.Module):
 class AdaptiveNorm(nn.Module):
     """Normalise without an affine, then scale by 1 + gamma and shift by beta, both linear in the codes (AdaGN).
 
-    Codes [b, k, t', h', w'] belong to the coarsest grid; gamma and beta are repeated onto the grid of x, whose frames
-    relate to theirs by the causal frame rule. Initialised to gamma = beta = 0.
+    Codes [b, k, t', h', w'] belong to the coarsest grid; gamma and beta are repeated onto the grid of x, which is
+    `factors` (t, h, w) finer and relates to theirs by the causal frame rule. Initialised to gamma = beta = 0.
     """
 
-    def __init__(self, channels: int, num_code_channels: int, kind: NormKind) -> None:
+    def __init__(self, channels: int, num_code_channels: int, kind: NormKind, factors: Size) -> None:
         super().__init__()
+        self.factors = factors
         self.norm = make_norm(channels, kind, affine=False)
         self.affine = nn.Linear(num_code_channels, 2 * channels)
         nn.init.zeros_(self.affine.weight)
@@ -67,7 +70,7 @@ class AdaptiveNorm(nn.Module):
     def forward(self, x: Float[Tensor, "b c t h w"], codes: Float[Tensor, "b k u y x"]) -> Float[Tensor, "b c t h w"]:
         """Normalise x under the codes of its clip, or of its chunk."""
         affine = self.affine(codes.permute(0, 2, 3, 4, 1)).permute(0, 4, 1, 2, 3)
-        gamma, beta = repeat_to(affine, x).chunk(2, dim=1)
+        gamma, beta = repeat_grid(affine, self.factors, x.shape[2]).chunk(2, dim=1)
         return torch.addcmul(beta, self.norm(x), 1 + gamma)
 
 
@@ -76,11 +79,16 @@ def make_norm(channels: int, kind: NormKind, *, affine: bool = True) -> nn.Modul
     return {"frame": FrameGroupNorm, "position": PositionNorm}[kind](channels, affine=affine)
 
 
-def repeat_to(coarse: Float[Tensor, "b c u y x"], fine: Float[Tensor, "b d t h w"]) -> Float[Tensor, "b c t h w"]:
-    """Repeat `coarse` onto the grid of `fine` (nearest): in time the surplus frames are dropped from the front."""
-    time, rows, columns = (-(-f // c) for f, c in zip(fine.shape[2:], coarse.shape[2:], strict=True))
+def repeat_grid(
+    coarse: Float[Tensor, "b c u y x"], factors: Size, num_frames: int
+) -> Float[Tensor, "b c {num_frames} h w"]:
+    """Repeat every position by `factors` (t, h, w) (nearest) and keep the last `num_frames` frames.
+
+    A clip of 1 + s(t - 1) frames so loses the first s - 1 copies of its first latent, and later chunks lose none.
+    """
+    time, rows, columns = factors
     batch, channels, t, h, w = coarse.shape
     last = coarse.permute(0, 2, 3, 4, 1).reshape(batch, t, 1, h, 1, w, 1, channels)
     last = last.expand(-1, -1, time, -1, rows, -1, columns, -1)
     last = last.reshape(batch, t * time, h * rows, w * columns, channels)
-    return last.permute(0, 4, 1, 2, 3)[:, :, t * time - fine.shape[2] :]
+    return last.permute(0, 4, 1, 2, 3)[:, :, t * time - num_frames :]

@@ -100,8 +100,9 @@ def _scale(groups: int, num_entropies: int, reduction: str) -> float:
 
 
 def _bernoulli_entropy(logits: Tensor) -> Tensor:
-    """Entropy of sigmoid(logits) in nats: -log(1 - p) - logit * p, which neither overflows nor loses small values."""
-    return functional.softplus(logits) - logits * torch.sigmoid(logits)
+    """Entropy of sigmoid(logits) in nats: with p the rarer value, -log(1 - p) + |logit| p, exact for small p too."""
+    sizes = logits.abs()
+    return functional.softplus(-sizes) + sizes * torch.sigmoid(-sizes)
 
 
 def _mean_distribution(logits: Tensor, mean_over_ranks: MeanOverRanks | None) -> Tensor:

@@ -31,12 +31,13 @@ class LFQ(nn.Module):
         """Quantize latents [..., num_bits]. Raises InputError for another last axis."""
         if latents.shape[-1] != self.num_bits:
             raise InputError(f"latents {tuple(latents.shape)}: expected {self.num_bits} channels on the last axis")
+        bits = latents > 0
         if self.normalize:
             latents = nn.functional.rms_norm(latents, (self.num_bits,), eps=1e-6)
-        bits = latents > 0
         codes = _signs(bits, latents.dtype)
-        straight_through = latents + (codes - latents).detach() if latents.requires_grad else codes
-        return Quantized(straight_through, self._bits_to_ids(bits), latents)
+        if latents.requires_grad:  # straight through: the difference is exactly 0, so codes stay exactly +-1
+            codes = codes + (latents - latents.detach())
+        return Quantized(codes, self._bits_to_ids(bits), latents)
 
     def ids_to_codes(
         self, ids: Int[Tensor, "*positions"], dtype: torch.dtype = torch.float32

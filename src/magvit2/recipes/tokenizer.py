@@ -3,11 +3,16 @@
     magvit2 train tokenizer RECIPE --data FOLDER --out runs/NAME [--set path=value ...]
 """
 
+import dataclasses
+import json
+from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from magvit2.data.batches import BatchSpec
 from magvit2.errors import ConfigError
 from magvit2.losses import LossWeights
+from magvit2.schema import from_dict
 from magvit2.tokenizer import tokenizer_preset
 from magvit2.training import OptimizerConfig, TokenizerTraining
 
@@ -18,32 +23,46 @@ _PHOTOS = ("imagenet_sample256",)
 _CLIP_A1 = TokenizerTraining(
     model=tokenizer_preset("small"),
     batches=(
-        BatchSpec("video", batch_size=8, num_frames=9, size=64, weight=2),
-        BatchSpec("video", batch_size=4, num_frames=17, size=64, weight=1),
-        BatchSpec("video", batch_size=2, num_frames=9, size=128, weight=1, groups=("arid6_160", "cctv_144")),
-        BatchSpec("motion", batch_size=8, num_frames=9, size=64, weight=1, groups=_PHOTOS),
-        BatchSpec("image", batch_size=24, num_frames=1, size=64, weight=2),
-        BatchSpec("image", batch_size=6, num_frames=1, size=128, weight=1, groups=_PHOTOS),
+        BatchSpec("video", batch_size=4, num_frames=9, size=64, weight=2),
+        BatchSpec("video", batch_size=2, num_frames=17, size=64, weight=1),
+        BatchSpec("video", batch_size=1, num_frames=9, size=128, weight=1, groups=("arid6_160", "cctv_144")),
+        BatchSpec("motion", batch_size=4, num_frames=9, size=64, weight=1, groups=_PHOTOS),
+        BatchSpec("image", batch_size=12, num_frames=1, size=64, weight=2),
+        BatchSpec("image", batch_size=3, num_frames=1, size=128, weight=1, groups=_PHOTOS),
     ),
-    num_steps=6000,
+    num_steps=9500,
     loss=_UNIT_LATENTS,
     optimizer=_ADAMW,
 )
 
-_FOLDER = TokenizerTraining(
+_VIDEOS = TokenizerTraining(
     model=tokenizer_preset("small"),
     batches=(BatchSpec("video", batch_size=8, num_frames=9, size=64),),
     num_steps=6000,
     loss=_UNIT_LATENTS,
     optimizer=_ADAMW,
 )
+_IMAGES = dataclasses.replace(_VIDEOS, batches=(BatchSpec("image", batch_size=24, num_frames=1, size=64),))
 
-TOKENIZER_RECIPES = MappingProxyType({"clip-a1": _CLIP_A1, "videos": _FOLDER})
+TOKENIZER_RECIPES = MappingProxyType({"clip-a1": _CLIP_A1, "videos": _VIDEOS, "images": _IMAGES})
 """Every recipe by its name."""
 
 
 def tokenizer_recipe(name: str) -> TokenizerTraining:
-    """Return the training called `name`. Raises ConfigError, naming the known ones."""
+    """Return the training called `name`, or the one in a JSON file such as a run's `training.json`.
+
+    Raises ConfigError, naming the known ones, or for a file that is not a training.
+    """
+    if name.endswith(".json"):
+        return from_dict(TokenizerTraining, _read(Path(name)), name)
     if name not in TOKENIZER_RECIPES:
-        raise ConfigError(f"tokenizer recipe {name!r}: expected one of {', '.join(TOKENIZER_RECIPES)}")
+        known = ", ".join(TOKENIZER_RECIPES)
+        raise ConfigError(f"tokenizer recipe {name!r}: expected one of {known}, or a JSON file")
     return TOKENIZER_RECIPES[name]
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot be read as JSON ({error})") from error

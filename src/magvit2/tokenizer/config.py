@@ -1,11 +1,11 @@
 """The closed configuration of a tokenizer; it travels in the model's `config.json`."""
 
-import math
 from dataclasses import dataclass
 
 from magvit2.errors import ConfigError
 from magvit2.geometry import Size
 from magvit2.layers.norm import NormKind
+from magvit2.quantizers.lfq import MAX_BITS
 from magvit2.tokens import TokenSpace
 
 
@@ -47,6 +47,8 @@ class TokenizerConfig:
             )
         if self.is_image and any(self.temporal_downsample):
             raise ConfigError("an image model cannot downsample time: set temporal_downsample to all false")
+        if not 1 <= self.num_bits <= MAX_BITS:
+            raise ConfigError(f"num_bits = {self.num_bits}: expected 1 to {MAX_BITS}")
         if self.downsample_kernel < 2:
             raise ConfigError(f"downsample_kernel = {self.downsample_kernel}: expected 2 or more, to see every pixel")
 
@@ -61,10 +63,18 @@ class TokenizerConfig:
         return tuple((2 if temporal else 1, 2, 2) for temporal in self.temporal_downsample)
 
     @property
+    def scales(self) -> tuple[Size, ...]:
+        """How much finer than the latents every level is, as (t, h, w), coarsest first."""
+        scales: list[Size] = [(1, 1, 1)]
+        for time, rows, columns in reversed(self.factors):
+            scales.append((scales[-1][0] * time, scales[-1][1] * rows, scales[-1][2] * columns))
+        return tuple(scales)
+
+    @property
     def strides(self) -> Size:
         """Frames, rows and columns of one latent position."""
-        space = self.patch_size * 2 ** len(self.factors)
-        return math.prod(factor[0] for factor in self.factors), space, space
+        time, rows, columns = self.scales[-1]
+        return time, rows * self.patch_size, columns * self.patch_size
 
     @property
     def space(self) -> TokenSpace:

@@ -67,7 +67,6 @@ class Tokenizer(Pretrained[TokenizerConfig], nn.Module):
         quantized = self.quantizer(self.encoder(clips).permute(0, 2, 3, 4, 1))
         return Reconstruction(self.decoder(quantized.codes.permute(0, 4, 1, 2, 3)), quantized)
 
-    @torch.no_grad()
     def encode(self, clips: Float[Tensor, "b 3 T H W"]) -> Int[Tensor, "b t h w"]:
         """Return int64 ids of clips in [-1, 1], any T, H, W >= 1, padded by replication at the end, bottom and right.
 
@@ -76,7 +75,6 @@ class Tokenizer(Pretrained[TokenizerConfig], nn.Module):
         _check_clips(clips)
         return torch.cat([self._encode(part) for part in self._parts(clips)])
 
-    @torch.no_grad()
     def decode(
         self, ids: Int[Tensor, "b t h w"], size: Size | None = None, *, num_bits: int | None = None
     ) -> Float[Tensor, "b 3 T H W"]:
@@ -89,6 +87,53 @@ class Tokenizer(Pretrained[TokenizerConfig], nn.Module):
         clips = torch.cat([self._decode(part, num_bits) for part in self._parts(ids)])
         return clips if size is None else clips[:, :, : size[0], : size[1], : size[2]]
 
+    def encode_stream(self, frames: Iterable[Float[Tensor, "3 H W"]]) -> Iterator[Int[Tensor, "t h w"]]:
+        """Yield int64 ids [1, h, w] as frames in [-1, 1] come in: after frame 0, then after every group of four.
+
+        Together they are what `encode` gives for the whole clip; memory does not grow with its length. Raises
+        InputError for no frames, or for frames that are not floats [3, H, W] of one size.
+        """
+        memory = Memory()
+        group: list[Tensor] = []
+        length = 1
+        shape: torch.Size | None = None
+        for frame in frames:
+            shape = shape or frame.shape
+            _check_frame(frame, shape)
+            group.append(frame)
+            if len(group) == length:
+                yield self._encode_group(group, length, memory)
+                group, length = [], self.space.strides[0]
+        if shape is None:
+            raise InputError("no frames: expected at least one frame [3, H, W]")
+        if group:
+            yield self._encode_group(group, length, memory)
+
+    def decode_stream(
+        self, chunks: Iterable[Int[Tensor, "t h w"]], size: Size | None = None, *, num_bits: int | None = None
+    ) -> Iterator[Float[Tensor, "3 H W"]]:
+        """Yield float32 frames in [-1, 1] as ids [t, h, w] come in, as soon as each latent frame is there.
+
+        Together they are what `decode` gives. `size` = (T, H, W) crops every frame and ends after T of them. Raises
+        InputError for ids outside the space, and where the ids end before frame T.
+        """
+        memory = Memory()
+        count, limit, rows, columns = 0, *((None, None, None) if size is None else size)
+        for chunk in chunks:
+            self._check_ids(chunk[None], None, num_bits)
+            for ids in chunk.split(1):
+                clip = self._decode_chunk(ids[None], memory, num_bits)[0]
+                left = clip.shape[1] if limit is None else min(clip.shape[1], limit - count)
+                count += left
+                yield from clip[:, :left, :rows, :columns].unbind(dim=1)
+        if limit is not None and count < limit:
+            raise InputError(f"the ids end after {count} frames; size says {limit}")
+
+    def _encode_group(self, group: list[Tensor], length: int, memory: Memory) -> Tensor:
+        clip = torch.stack(group, dim=1)[None]
+        _, rows, columns = valid_size(_size(clip), self.space.strides)
+        return self._encode_chunk(pad_to(clip, (length, rows, columns)), memory)[0]
+
     def _parts(self, batch: Tensor) -> Iterable[Tensor]:
         """Cut a batch into what is computed at once: single clips on a CPU, where another batch rounds differently."""
         return batch.split(1) if self.device.type == "cpu" else (batch,)
@@ -96,18 +141,15 @@ class Tokenizer(Pretrained[TokenizerConfig], nn.Module):
     def _encode(self, clips: Tensor) -> Tensor:
         clips = pad_to(clips, valid_size(_size(clips), self.space.strides))
         memory = Memory()
-        return torch.cat([self._encode_chunk(chunk, memory) for chunk in self._chunks(clips)], dim=1)
-
-    def _chunks(self, clips: Tensor) -> Iterator[Tensor]:
         lengths = chunk_lengths(clips.shape[2], self.space.strides[0])
-        for chunk in clips.split(lengths, dim=2):
-            yield self._placed(chunk)
+        return torch.cat([self._encode_chunk(chunk, memory) for chunk in clips.split(lengths, dim=2)], dim=1)
 
     def _placed(self, x: Tensor) -> Tensor:
         return x.to(self.device, self.dtype).contiguous(memory_format=torch.channels_last_3d)
 
+    @torch.no_grad()
     def _encode_chunk(self, chunk: Tensor, memory: Memory) -> Tensor:
-        latents = self.encoder(chunk, memory)
+        latents = self.encoder(self._placed(chunk), memory)
         ids: Tensor = self.quantizer(latents.permute(0, 2, 3, 4, 1)).ids
         return ids
 
@@ -115,6 +157,7 @@ class Tokenizer(Pretrained[TokenizerConfig], nn.Module):
         memory = Memory()
         return torch.cat([self._decode_chunk(chunk, memory, num_bits) for chunk in ids.split(1, dim=1)], dim=2)
 
+    @torch.no_grad()
     def _decode_chunk(self, ids: Tensor, memory: Memory, num_bits: int | None) -> Tensor:
         codes = self.quantizer.ids_to_codes(ids.to(self.device), self.dtype)
         if num_bits is not None:
@@ -148,6 +191,11 @@ def _check_clips(clips: Tensor) -> None:
             f"clips {tuple(clips.shape)} of {clips.dtype}: expected floats [b, 3, T, H, W] in [-1, 1]; "
             "an image is a clip of one frame"
         )
+
+
+def _check_frame(frame: Tensor, shape: torch.Size) -> None:
+    if frame.ndim != 3 or frame.shape[0] != 3 or not frame.is_floating_point() or frame.shape != shape:
+        raise InputError(f"frame {tuple(frame.shape)} of {frame.dtype}: expected floats [3, H, W], all of one size")
 
 
 def _size(clips: Tensor) -> Size:

@@ -4,6 +4,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from magvit2.geometry import Size
 from magvit2.layers.conv import CausalConv3d
 from magvit2.layers.memory import Memory
 from magvit2.layers.norm import AdaptiveNorm, make_norm
@@ -44,11 +45,11 @@ class Encoder(nn.Module):
 
 
 class DecoderLevel(nn.Module):
-    """One resolution of the decoder: codes enter through the adaptive norm, residual blocks follow."""
+    """One resolution of the decoder, `scale` finer than the codes, which enter through the adaptive norm."""
 
-    def __init__(self, config: TokenizerConfig, in_channels: int, out_channels: int) -> None:
+    def __init__(self, config: TokenizerConfig, scale: Size, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.adaptive = AdaptiveNorm(in_channels, config.num_bits, config.norm)
+        self.adaptive = AdaptiveNorm(in_channels, config.num_bits, config.norm, scale)
         self.blocks = nn.ModuleList(_blocks(config, in_channels, out_channels, config.num_decoder_blocks))
 
     def forward(
@@ -70,8 +71,8 @@ class Decoder(nn.Module):
         kernel, widths = config.kernel(config.kernel_size), config.widths[::-1]
         self.stem = CausalConv3d(config.num_bits, widths[0], kernel)
         self.mid = nn.ModuleList(_blocks(config, widths[0], widths[0], config.num_mid_blocks))
-        inputs = (widths[0], *widths[:-1])
-        self.levels = nn.ModuleList(DecoderLevel(config, a, b) for a, b in zip(inputs, widths, strict=True))
+        levels = zip(config.scales, (widths[0], *widths[:-1]), widths, strict=True)
+        self.levels = nn.ModuleList(DecoderLevel(config, scale, a, b) for scale, a, b in levels)
         up = config.kernel(config.upsample_kernel)
         pairs = zip(widths[:-1], config.factors[::-1], strict=True)
         self.upsamples = nn.ModuleList(Upsample(width, factors, up) for width, factors in pairs)

@@ -56,7 +56,7 @@ def load_checkpoint(checkpoint: Path, state: TrainingState) -> int:
         _load_optimizer(state.optimizer, _below(tensors, "optimizer."))
         torch.set_rng_state(tensors["random"])
         return int(header["step"])
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, LookupError, RuntimeError) as error:
         raise FormatError(f"{checkpoint}: does not fit this run ({error}); start a new run in another folder") from error
 
 
@@ -77,8 +77,12 @@ def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         index, name = key.split(".", 1)
+        parameter = parameters[int(index)]
+        if value.shape == parameter.shape:  # the fused step walks memory: a moment needs its parameter's layout
+            value = torch.empty_like(parameter).copy_(value)
         state.setdefault(int(index), {})[name] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from magvit2.data.frames import to_frames
+from magvit2.store import write_text
 from magvit2.video import write_image
 
 
@@ -66,7 +67,7 @@ class Journal:
             return
         lines = self._path.read_text().splitlines()
         kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] < step]
-        self._path.write_text("".join(f"{line}\n" for line in kept))
+        write_text(self._path, "".join(f"{line}\n" for line in kept))
 
 
 def _sheet(originals: Tensor, decoded: Tensor) -> Tensor:

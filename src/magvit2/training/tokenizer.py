@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Subset
 
 from magvit2.data.batches import Batch, TrainingBatches
 from magvit2.data.items import find_items
-from magvit2.errors import TrainingError
+from magvit2.errors import Magvit2Error, TrainingError
 from magvit2.losses import LossTerms, tokenizer_loss
 from magvit2.schema import to_dict
 from magvit2.store import write_text
@@ -40,8 +40,8 @@ def train_tokenizer(config: TokenizerTraining, source: Path, folder: Path, devic
         for step, batch in enumerate(_loader(batches, config, first_step), first_step):
             _train_step(step, batch, state, config, journal)
             if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.num_steps:
-                save_checkpoint(folder / "checkpoints", step + 1, state, config.keep_checkpoints)
                 state.average.save_pretrained(folder / "model")  # type: ignore[operator]
+                save_checkpoint(folder / "checkpoints", step + 1, state, config.keep_checkpoints)
     return folder / "model"
 
 
@@ -70,17 +70,24 @@ def _start(config: TokenizerTraining, device: str) -> TrainingState:
 
 
 def _loader(batches: TrainingBatches, config: TokenizerTraining, first_step: int) -> Iterator[Batch]:
-    remaining = Subset(batches, range(first_step, config.num_steps))
     workers = config.num_workers
-    return iter(
-        DataLoader(
-            remaining,
-            batch_size=None,
-            num_workers=workers,
-            worker_init_fn=_quiet_worker,
-            prefetch_factor=4 if workers else None,
-        )
+    loader = DataLoader(
+        Subset(batches, range(first_step, config.num_steps)),
+        batch_size=None,
+        num_workers=workers,
+        worker_init_fn=_quiet_worker,
+        prefetch_factor=4 if workers else None,
     )
+    try:
+        yield from loader
+    except Magvit2Error as error:
+        raise type(error)(_last_line(error)) from error
+
+
+def _last_line(error: Magvit2Error) -> str:
+    """Return the message alone: a worker's error comes with its whole traceback, whose last line is "type: message"."""
+    *traceback, last = str(error).strip().splitlines()
+    return last.partition(": ")[2] if traceback else last
 
 
 def _quiet_worker(_: int) -> None:
@@ -122,9 +129,11 @@ def _forward(
 
 def _check_finite(step: int, terms: LossTerms, norm: Tensor) -> None:
     values = {**terms._asdict(), "gradient norm": norm}
-    for name, value in values.items():
-        if not math.isfinite(value.item()):
-            raise TrainingError(f"step {step}: {name} is {value.item()}; the last checkpoint is good, lower the rate")
+    for name in sorted(values, key=lambda name: name == "total"):  # the parts first: one of them is to blame
+        if not math.isfinite(values[name].item()):
+            raise TrainingError(
+                f"step {step}: {name} is {values[name].item()}; start again in another folder with a lower optimizer.lr"
+            )
 
 
 def _values(terms: LossTerms, norm: Tensor, rate: float, ids: Tensor, num_bits: int) -> dict[str, float | str]:

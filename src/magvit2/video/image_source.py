@@ -28,7 +28,7 @@ class ImageSource:
         if is_cut_short(path):
             raise MediaError(f"{path}: the image is cut short; copy or download it again")
         if start >= num_frames:
-            raise MediaError(f"{path}: has {num_frames} frame(s); frame {start} was asked for")
+            raise MediaError(f"{path}: frame {start} was asked for; the last one is frame {num_frames - 1}")
         with errors_as_media(path, NOT_AN_IMAGE):
             self._image: PillowImage = load_pillow().Image.open(path)
             self.info = self._info(num_frames)
@@ -49,6 +49,7 @@ class ImageSource:
 
     def _info(self, num_frames: int) -> MediaInfo:
         image, durations_s = self._image, self._durations_s
+        bit_depth = stored_bits(image)  # before anything makes Pillow load the pixels and forget how they were stored
         rotation = display_rotation(image)
         width, height = image.size[::-1] if rotation in (90, 270) else image.size
         return MediaInfo(
@@ -60,7 +61,7 @@ class ImageSource:
             fps=num_frames / sum(durations_s, Fraction(0)) if num_frames > 1 else None,
             codec=str(image.format).lower(),
             pixel_format=image.mode,
-            bit_depth=stored_bits(image),
+            bit_depth=bit_depth,
             rotation=rotation,
             has_alpha=has_alpha(image),
             colour_matrix="rgb",
@@ -78,7 +79,7 @@ class FolderSource:
             raise InputError(f"got frames_fps={fps}; expected a rate above 0")
         self._files = frame_files(path)
         if start >= len(self._files):
-            raise MediaError(f"{path}: has {len(self._files)} frames; frame {start} was asked for")
+            raise MediaError(f"{path}: frame {start} was asked for; the last one is frame {len(self._files) - 1}")
         self._fps, self._start = fps, start
         self.info = self._info(path)
 

@@ -46,13 +46,16 @@ def decode_image(data: bytes, name: str) -> UInt8[np.ndarray, "H W 3"]:
 
 
 def to_rgb(image: PillowImage) -> UInt8[np.ndarray, "H W 3"]:
-    """Return an open Pillow image as RGB, displayed the right way up; 16 bits are cut to the upper 8."""
+    """Return an open Pillow image as RGB, the right way up; of 16 bits, the upper 8.
+
+    Raises whatever Pillow raises, and ValueError for 32-bit pixels: call it inside `errors_as_media`.
+    """
     image = load_pillow().ImageOps.exif_transpose(image)
     if image.mode.startswith("I;16"):  # Pillow would clip to 255 where it should scale
         grey = (np.asarray(image) >> 8).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=2)
     if image.mode in ("I", "F"):
-        raise MediaError(f"{image.mode}: 32-bit pixels have no fixed range; expected 8 or 16 bits per channel")
+        raise ValueError("32-bit pixels have no fixed range; expected 8 or 16 bits per channel")
     if has_alpha(image):
         return over_black(np.asarray(image.convert("RGBA")))
     return np.array(image.convert("RGB"))

@@ -36,7 +36,7 @@ def read_timing(path: Path, container: InputContainer, stream: VideoStream) -> T
     if container.format.name == "gif":
         return _from_gif(path, stream)
     if path.suffix.lower() in RAW_STREAM_SUFFIXES:  # no times at all; the stream itself may state its rate
-        return Timing(stream.guessed_rate or DEFAULT_FPS, None, False, False, None, None)
+        return Timing(stream.codec_context.framerate or DEFAULT_FPS, None, False, False, None, None)
     return _from_packets(path, container, stream)
 
 

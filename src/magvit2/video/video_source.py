@@ -52,7 +52,7 @@ class VideoSource:
             if num_frames == start:
                 return first, rest
             num_frames += 1
-        raise MediaError(f"{self._path}: has {num_frames} frames (0 to {num_frames - 1}); frame {start} was asked for")
+        raise MediaError(f"{self._path}: frame {start} was asked for; the last one is frame {num_frames - 1}")
 
     def frames(self) -> Iterator[tuple[Fraction, UInt8[np.ndarray, "H W 3"]]]:
         """Yield (time in seconds from the file's start, RGB frame) to the end; MediaError where cut or damaged."""

@@ -1,0 +1,69 @@
+"""The verbs and what happens around them: parsing, errors, exit codes."""
+
+import contextlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from magvit2 import __version__
+from magvit2.errors import Magvit2Error
+
+_DESCRIPTION = "Images and videos to discrete tokens and back (MAGVIT-v2). Any verb takes --debug for the traceback."
+_NEEDS_CLI = "the command line needs tyro and rich: pip install 'magvit2[cli]'"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    try:
+        _run([word for word in words if word != "--debug"])
+        sys.stdout.flush()
+    except Magvit2Error as error:
+        _fail(str(error), debug)
+    except KeyboardInterrupt:
+        _fail("interrupted", debug, code=130)
+    except BrokenPipeError:
+        _close_output()
+    except Exception as error:
+        _fail(f"unexpected {type(error).__name__}: {error} (run again with --debug for the traceback)", debug)
+
+
+def _run(words: list[str]) -> None:
+    if words == ["--version"]:
+        print(f"magvit2 {__version__}")  # noqa: T201
+        return
+    try:
+        import rich  # noqa: F401
+        from tyro.extras import SubcommandApp
+    except ImportError as error:
+        raise Magvit2Error(_NEEDS_CLI) from error
+    from magvit2.cli import demo, evaluate, info, media, train
+
+    app = SubcommandApp()
+    app.command(demo.demo)
+    app.command(info.info)
+    app.command(media.reconstruct)
+    app.command(media.encode)
+    app.command(media.decode)
+    training, evaluation = SubcommandApp(), SubcommandApp()
+    training.command(train.tokenizer)
+    evaluation.command(evaluate.reconstruction)
+    app.command(training, name="train")
+    app.command(evaluation, name="evaluate")
+    app.cli(prog="magvit2", description=_DESCRIPTION, args=words or ["--help"])
+
+
+def _fail(message: str, debug: bool, code: int = 1) -> None:
+    if debug:
+        traceback.print_exc()
+    with contextlib.suppress(BrokenPipeError):
+        print(f"magvit2: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201
+    sys.exit(code)
+
+
+def _close_output() -> None:
+    """The reader of our output went away (`| head`): end quietly, as other tools do."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(1)

@@ -1,0 +1,93 @@
+"""The verb info: what a model, a preset or a file is."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from tyro.conf import Positional, arg
+
+from magvit2.cli.common import show
+
+
+def info(
+    subject: Annotated[Positional[str], arg(metavar="MODEL|FILE")] = "default",
+    json: bool = False,
+) -> None:
+    """Tell what a model costs, or what a file holds.
+
+    Args:
+        subject: preset, embedded name, model folder or hub id; or a video, an image, a folder of frames or a token file.
+        json: print machine-readable results instead of tables.
+    """
+    from magvit2.tokenizer.presets import TOKENIZER_PRESETS
+
+    if subject in TOKENIZER_PRESETS:
+        show(f"tokenizer preset {subject}", _config_rows(TOKENIZER_PRESETS[subject]), json)
+    elif _is_file(Path(subject)):
+        show(subject, _file_rows(Path(subject)), json)
+    else:
+        show(f"tokenizer {subject}", _model_rows(subject), json)
+
+
+def _is_file(path: Path) -> bool:
+    return path.is_file() or (path.is_dir() and not (path / "config.json").is_file()) or bool(path.suffix)
+
+
+def _model_rows(name: str) -> dict[str, Any]:
+    from magvit2.store import find_model
+    from magvit2.tokenizer import Tokenizer
+
+    folder = find_model(Tokenizer.kind, name)
+    tokenizer = Tokenizer.from_pretrained(name)
+    rows = {"name": folder.name, "fingerprint": tokenizer.fingerprint}
+    return rows | _config_rows(tokenizer.config)
+
+
+def _config_rows(config: Any) -> dict[str, Any]:
+    from magvit2.tokenizer.audit import audit
+
+    costs = audit(config)
+    return {
+        "parameters": costs.num_parameters,
+        "encoder parameters": costs.encoder_parameters,
+        "decoder parameters": costs.decoder_parameters,
+        "encoder MFLOP per pixel (2 x MAC, long clip)": costs.encoder_mflop_per_pixel,
+        "decoder MFLOP per pixel (2 x MAC, long clip)": costs.decoder_mflop_per_pixel,
+        "strides (t, h, w)": list(config.strides),
+        "bits per token": config.num_bits,
+        "vocabulary": config.space.vocab_size,
+        "bits per pixel (long clip)": config.space.bits_per_pixel,
+        "bits per pixel (image)": config.space.bits_per_pixel * config.strides[0],
+    }
+
+
+def _file_rows(path: Path) -> dict[str, Any]:
+    from magvit2.data.tokens import load_tokens
+    from magvit2.video import probe
+
+    if path.suffix == ".safetensors":
+        tokens = load_tokens(path)
+        return {
+            "kind": "tokens",
+            "frames (T, H, W)": list(tokens.size),
+            "frames per second": None if tokens.fps is None else float(tokens.fps),
+            "grid (t, h, w)": list(tokens.ids.shape),
+            "vocabulary": tokens.space.vocab_size,
+            "strides (t, h, w)": list(tokens.space.strides),
+            "bits per pixel": tokens.bits_per_pixel,
+            "distinct ids": tokens.ids.unique().numel(),
+            "made by": tokens.fingerprint,
+        }
+    media = probe(path)
+    return {
+        "kind": media.kind,
+        "frames": media.num_frames,
+        "height x width": [media.height, media.width],
+        "frames per second": None if media.fps is None else float(media.fps),
+        "variable rate": media.is_variable_rate,
+        "codec": media.codec,
+        "pixel format": media.pixel_format,
+        "bit depth": media.bit_depth,
+        "colour matrix, range": f"{media.colour_matrix}, {media.colour_range}",
+        "rotation (degrees clockwise)": media.rotation,
+        "alpha": media.has_alpha,
+    }

@@ -1,0 +1,38 @@
+"""The verbs train ...: a recipe and a source of data to a model."""
+
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from magvit2.cli.common import set_threads, show
+
+
+def tokenizer(
+    recipe: Annotated[Positional[str], arg(metavar="RECIPE")],
+    data: Path,
+    out: Path,
+    set: tuple[str, ...] = (),  # noqa: A002 - the option's name
+    device: str = "cpu",
+    threads: int | None = None,
+    json: bool = False,
+) -> None:
+    """Train a tokenizer; the same command again resumes where it was interrupted.
+
+    Args:
+        recipe: a recipe's name (clip-a1, videos, images) or a JSON file such as a run's training.json.
+        data: folder of videos and images, or one with an index.csv.
+        out: folder of the run: checkpoints, metrics.jsonl, samples and, in the end, the model.
+        set: settings to change, PATH=VALUE, such as num_steps=1000 model.base_channels=48.
+        device: where it runs: cpu, cuda, cuda:1, ...
+        threads: CPU threads; by default PyTorch's choice.
+        json: print machine-readable results instead of tables.
+    """
+    from magvit2.recipes import tokenizer_recipe
+    from magvit2.schema import with_settings
+    from magvit2.training import train_tokenizer
+
+    set_threads(threads)
+    config = with_settings(tokenizer_recipe(recipe), set)
+    model = train_tokenizer(config, data, out, device)
+    show(f"trained {recipe}", {"steps": config.num_steps, "model": str(model), "run": str(out)}, json)

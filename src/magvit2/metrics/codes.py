@@ -1,0 +1,59 @@
+"""How well a vocabulary is used: distinct ids, their entropy, and the entropy of every bit."""
+
+import math
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from magvit2.tokens import TokenSpace
+
+
+class CodeUsage:
+    """Counts ids of one token space as they come; memory grows with distinct ids, not with tokens."""
+
+    def __init__(self, space: TokenSpace) -> None:
+        self.space = space
+        self._counts: dict[int, int] = {}
+
+    def add(self, ids: Int[Tensor, "*shape"]) -> None:
+        """Count the ids of one clip."""
+        values, counts = ids.flatten().unique(return_counts=True)
+        for value, count in zip(values.tolist(), counts.tolist(), strict=True):
+            self._counts[value] = self._counts.get(value, 0) + count
+
+    @property
+    def num_tokens(self) -> int:
+        """Number of ids counted."""
+        return sum(self._counts.values())
+
+    @property
+    def num_distinct(self) -> int:
+        """Number of different ids seen."""
+        return len(self._counts)
+
+    @property
+    def usage(self) -> float:
+        """Share of the vocabulary seen; at most num_tokens / vocab_size."""
+        return self.num_distinct / self.space.vocab_size
+
+    @property
+    def entropy_bits(self) -> float:
+        """Entropy of the ids' empirical distribution in bits; at most log2 of num_tokens."""
+        return _entropy_bits(list(self._counts.values()))
+
+    @property
+    def bit_entropies(self) -> Float[Tensor, " k"]:
+        """Entropy in bits of every bit of the ids, least significant first (spaces whose radices are all 2)."""
+        ids, counts = self._table()
+        digits = (ids[:, None] >> torch.arange(self.space.num_bits)) & 1
+        ones = (digits.double() * counts[:, None]).sum(dim=0) / counts.sum()
+        return (torch.special.entr(ones) + torch.special.entr(1 - ones)) / math.log(2)
+
+    def _table(self) -> tuple[Tensor, Tensor]:
+        return torch.tensor(list(self._counts)), torch.tensor(list(self._counts.values()), dtype=torch.float64)
+
+
+def _entropy_bits(counts: list[int]) -> float:
+    total = sum(counts)
+    return -sum(count / total * math.log2(count / total) for count in counts)

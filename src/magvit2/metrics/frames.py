@@ -1,0 +1,95 @@
+"""Distances between frames: PSNR and SSIM of 8-bit RGB, frame by frame."""
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import Protocol, TypeVar
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+
+from magvit2.errors import InputError, MissingDependencyError
+
+MAX_PSNR_DB = 100.0
+SSIM_WINDOW = 11
+
+Frame = UInt8[np.ndarray, "H W 3"]
+
+
+class Pair(Protocol):
+    """A frame and its reconstruction."""
+
+    @property
+    def original(self) -> Frame:
+        """The frame."""
+
+    @property
+    def decoded(self) -> Frame:
+        """What became of it."""
+
+
+P = TypeVar("P", bound=Pair)
+
+
+def psnr(frame: Frame, other: Frame) -> float:
+    """Return the peak signal-to-noise ratio in dB over all three channels; 100 dB at most, which equal frames have."""
+    _check(frame, other)
+    error = float(np.mean((frame.astype(np.float64) - other.astype(np.float64)) ** 2))
+    return MAX_PSNR_DB if error == 0 else min(MAX_PSNR_DB, 10 * math.log10(255**2 / error))
+
+
+def ssim(frame: Frame, other: Frame) -> float:
+    """Return the structural similarity (Wang et al. 2004: 11x11 Gaussian window of sigma 1.5), mean over RGB.
+
+    Frames smaller than the window have none: the result is nan. Raises MissingDependencyError without torchmetrics.
+    """
+    _check(frame, other)
+    if min(frame.shape[:2]) < SSIM_WINDOW:
+        return math.nan
+    try:
+        from torchmetrics.functional.image import structural_similarity_index_measure
+    except ImportError as error:
+        raise MissingDependencyError("SSIM needs torchmetrics: pip install 'magvit2[metrics]'") from error
+    value = structural_similarity_index_measure(_planes(frame), _planes(other), data_range=255.0)
+    assert isinstance(value, torch.Tensor)
+    return float(value)
+
+
+class FrameQuality:
+    """Means of PSNR and SSIM over the frames of one clip; frames come in pairs, memory is constant."""
+
+    def __init__(self) -> None:
+        self.num_frames = 0
+        self._psnr = 0.0
+        self._ssim = 0.0
+
+    def add(self, frame: Frame, other: Frame) -> None:
+        """Count one frame and its reconstruction."""
+        self.num_frames += 1
+        self._psnr += psnr(frame, other)
+        self._ssim += ssim(frame, other)
+
+    def watch(self, pairs: Iterable[P]) -> Iterator[P]:
+        """Pass on pairs with the fields `original` and `decoded`, counting each."""
+        for pair in pairs:
+            self.add(pair.original, pair.decoded)
+            yield pair
+
+    @property
+    def psnr(self) -> float:
+        """Mean over frames of the frames' PSNR in dB (not the PSNR of the pooled error)."""
+        return self._psnr / self.num_frames if self.num_frames else math.nan
+
+    @property
+    def ssim(self) -> float:
+        """Mean over frames of SSIM; nan for frames under 11 pixels."""
+        return self._ssim / self.num_frames if self.num_frames else math.nan
+
+
+def _check(frame: Frame, other: Frame) -> None:
+    if frame.shape != other.shape:
+        raise InputError(f"frames of shapes {frame.shape} and {other.shape}: expected the same size")
+
+
+def _planes(frame: Frame) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None].float()
