@@ -1,14 +1,15 @@
-"""The path of a pixel, top to bottom: a file becomes frames, frames become ids, ids become frames, frames become a file.
+"""The path of a pixel, top to bottom: a file becomes frames, frames become ids, ids frames again, frames a file.
 
 Everything here works one latent frame at a time, so memory does not grow with a video's length.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 import torch
@@ -47,7 +48,9 @@ def encode_frames(
     """Return the ids of uint8 frames of one size; `fps` is None for an image."""
     counter = _Counter(frames, progress)
     ids = torch.cat(list(tokenizer.encode_stream(frame_to_float(frame) for frame in counter)))
-    return Tokens(ids.cpu(), tokenizer.space, (counter.count, counter.height, counter.width), fps, tokenizer.fingerprint)
+    return Tokens(
+        ids.cpu(), tokenizer.space, (counter.count, counter.height, counter.width), fps, tokenizer.fingerprint
+    )
 
 
 def decode_tokens(tokenizer: Tokenizer, tokens: Tokens, num_bits: int | None = None) -> Iterator[Frame]:
@@ -84,7 +87,14 @@ def write_frames(
     return count
 
 
-def open_sink(path: Path, fps: Fraction | None, *, lossless: bool = False) -> "VideoWriter | ImageSink":
+class FrameSink(Protocol):
+    """What frames are written to."""
+
+    def write(self, frame: Frame, /) -> None:
+        """Take the next frame."""
+
+
+def open_sink(path: Path, fps: Fraction | None, *, lossless: bool = False) -> AbstractContextManager[FrameSink]:
     """Return the writer, a context manager, for what the name of `path` says: an image, a video or a folder of PNGs."""
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return ImageSink(path)

@@ -6,6 +6,7 @@ Whatever is unknown, missing or of the wrong type is an error that names the key
 import dataclasses
 import types
 import typing
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from magvit2.errors import ConfigError
@@ -34,7 +35,7 @@ def to_dict(config: Any) -> dict[str, Any]:
     return {field.name: _plain(getattr(config, field.name)) for field in dataclasses.fields(config)}
 
 
-def with_settings(config: T, settings: typing.Sequence[str]) -> T:
+def with_settings(config: T, settings: Sequence[str]) -> T:
     """Return `config` with settings such as `"model.base_channels=64"` applied; values are JSON or bare words."""
     for setting in settings:
         path, equals, text = setting.partition("=")

@@ -53,10 +53,10 @@ class Pretrained(Generic[C]):
         _check_names(tensors, model.state_dict(), folder)
         tensors = {key: value.to(device, dtype) for key, value in tensors.items()}
         model.load_state_dict(tensors, assign=True)
-        return model.eval().to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload,no-any-return]
+        return model.eval().to(memory_format=torch.channels_last_3d)
 
     def save_pretrained(self, folder: str | os.PathLike[str], *, dtype: torch.dtype | None = None) -> None:
-        """Write the model to `folder`, rounding its parameters to `dtype` if one is given. Replaces an older model there.
+        """Write the model to `folder`, its parameters rounded to `dtype` if one is given; an older model is replaced.
 
         Raises FormatError where the folder holds something else.
         """
@@ -99,7 +99,9 @@ def read_config(folder: Path, kind: str) -> dict[str, Any]:
         raise FormatError(f"{path}: holds a model of kind {header['kind']!r}, expected {kind!r}")
     if header["format_version"] != FORMAT_VERSION:
         found = header["format_version"]
-        raise FormatError(f"{path}: format version {found}, this release reads {FORMAT_VERSION}; install another magvit2")
+        raise FormatError(
+            f"{path}: format version {found}, this release reads {FORMAT_VERSION}; install another magvit2"
+        )
     settings: dict[str, Any] = header["settings"]
     return settings
 
@@ -182,9 +184,7 @@ def _may_hold_model(folder: Path) -> bool:
 
 
 def _check_names(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], folder: Path) -> None:
-    wrong = sorted(set(found) ^ set(expected)) or [
-        key for key in expected if found[key].shape != expected[key].shape
-    ]
+    wrong = sorted(set(found) ^ set(expected)) or [key for key in expected if found[key].shape != expected[key].shape]
     if wrong:
         raise FormatError(f"{folder}: its tensors do not fit its config.json; the first that differs is {wrong[0]}")
 

@@ -4,9 +4,11 @@ An id is a mixed-radix number, least significant digit first (MAGVIT-v2, equatio
 significant bit). LFQ has radix 2 for every digit; other quantizers have their own.
 """
 
+import itertools
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 
 import torch
 from jaxtyping import Int
@@ -66,7 +68,7 @@ class TokenSpace:
         return tuple(math.prod(run) for run in self._runs(num_factors))
 
     def ids_to_factors(self, ids: Int[Tensor, "*shape"], num_factors: int) -> Int[Tensor, "*shape f"]:
-        """Split ids into `num_factors` sub-ids, least significant first. Raises InputError for ids outside the space."""
+        """Split ids into `num_factors` sub-ids, least significant first. Raises InputError for ids outside it."""
         self.check(ids)
         return _split(ids, self.factor_sizes(num_factors))
 
@@ -80,14 +82,16 @@ class TokenSpace:
             return
         low, high = int(ids.min()), int(ids.max())
         if low < 0 or high >= self.vocab_size:
-            raise InputError(f"ids from {low} to {high}: expected 0 to {self.vocab_size - 1}; are they another model's?")
+            raise InputError(
+                f"ids from {low} to {high}: expected 0 to {self.vocab_size - 1}; are they another model's?"
+            )
 
     def _runs(self, num_factors: int) -> list[tuple[int, ...]]:
         count = len(self.radices)
         if not 1 <= num_factors <= count:
             raise InputError(f"num_factors = {num_factors}: expected 1 to {count}, the number of digits of an id")
         bounds = [round(i * count / num_factors) for i in range(num_factors + 1)]
-        return [self.radices[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+        return [self.radices[a:b] for a, b in itertools.pairwise(bounds)]
 
 
 @dataclass(frozen=True)

@@ -106,20 +106,20 @@ def test_sound_without_pictures(tmp_path: Path) -> None:
     path = tmp_path / "sound.mp4"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("aac", rate=44100)
-        frame = av.AudioFrame(format="fltp", layout="mono", samples=1024)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
         frame.sample_rate = 44100
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     assert "holds no video" in message_of(path)
 
 
-def test_a_video_without_frames(tmp_path: Path) -> None:
-    path = tmp_path / "none.mkv"
-    with av.open(str(path), "w") as container:
+@pytest.mark.parametrize("name", ["none.mkv", "none.mp4", "none.avi"])
+def test_a_video_without_frames(tmp_path: Path, name: str) -> None:
+    with av.open(str(tmp_path / name), "w") as container:
         stream = container.add_stream("libx264", rate=25)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         container.start_encoding()
-    assert "holds no video" in message_of(path)
+    assert "expected MP4, MOV, MKV, WebM, AVI, GIF or raw H.264 with at least one frame" in message_of(tmp_path / name)
 
 
 def test_an_mp4_whose_index_is_missing(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from tyro.conf import OmitArgPrefixes
 from magvit2.cli.common import ModelOptions, load_tokenizer, progress_bars, show_json, show_table
 
 PROTOCOL = (
-    "8-bit RGB at native size; PSNR and SSIM: mean over frames, then over items; ids counted over all items of a group; "
-    "bicubic: down to the token grid and up, antialiased"
+    "8-bit RGB at native size; PSNR and SSIM: mean over frames, then over items; ids counted over all items of "
+    "a group; bicubic: down to the token grid and up, antialiased"
 )
 
 
@@ -20,7 +20,7 @@ def reconstruction(
     max_items: int | None = None,
     options: Annotated[ModelOptions, OmitArgPrefixes] = ModelOptions(),  # noqa: B008 - frozen
 ) -> None:
-    """Measure reconstruction on a source: PSNR, SSIM, code usage, entropy per bit, bits per pixel, and bicubic beside them.
+    """Measure reconstruction on a source: PSNR, SSIM, code usage, entropy per bit, bits per pixel, bicubic beside them.
 
     Args:
         data: folder of videos and images, or one with an index.csv.

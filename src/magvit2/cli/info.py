@@ -15,7 +15,7 @@ def info(
     """Tell what a model costs, or what a file holds.
 
     Args:
-        subject: preset, embedded name, model folder or hub id; or a video, an image, a folder of frames or a token file.
+        subject: preset, embedded name, model folder or hub id; or a video, an image, a folder of frames, a token file.
         json: print machine-readable results instead of tables.
     """
     from magvit2.tokenizer.presets import TOKENIZER_PRESETS

@@ -12,7 +12,7 @@ def tokenizer(
     recipe: Annotated[Positional[str], arg(metavar="RECIPE")],
     data: Path,
     out: Path,
-    set: tuple[str, ...] = (),  # noqa: A002 - the option's name
+    set: tuple[str, ...] = (),
     device: str = "cpu",
     threads: int | None = None,
     json: bool = False,

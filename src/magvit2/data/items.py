@@ -1,7 +1,7 @@
 """Items: every video and image of a source, found once, with what is known before it is opened.
 
-A source is a folder. With an `index.csv` (path, kind, split, label, ...) its rows are the items; without one, every media
-file below it is, labelled by its folder. Images inside uncompressed tar files are items of their own.
+A source is a folder. With an `index.csv` (path, kind, split, label, ...) its rows are the items; without one, every
+media file below it is, labelled by its folder. Images inside uncompressed tar files are items of their own.
 """
 
 import csv

@@ -1,7 +1,7 @@
 """Token files: one clip's ids, whole, with what decoding needs, as safetensors.
 
-Ids are stored as the smallest integer type that holds them, [t, h, w]; size, rate, space and the tokenizer's fingerprint
-are strings in the header. `safetensors` of any language reads it.
+Ids are stored as the smallest integer type that holds them, [t, h, w]; size, rate, space and the tokenizer's
+fingerprint are strings in the header. `safetensors` of any language reads it.
 """
 
 import json
@@ -67,4 +67,6 @@ def _tokens(ids: torch.Tensor, header: dict[str, Any]) -> Tokens:
 
 def _id_type(vocab_size: int) -> torch.dtype:
     bits = math.ceil(math.log2(vocab_size))
-    return next(t for t, limit in ((torch.uint8, 8), (torch.int16, 15), (torch.int32, 31), (torch.int64, 63)) if bits <= limit)
+    return next(
+        t for t, limit in ((torch.uint8, 8), (torch.int16, 15), (torch.int32, 31), (torch.int64, 63)) if bits <= limit
+    )

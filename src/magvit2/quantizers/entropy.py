@@ -10,7 +10,9 @@ P(bit i = 1 | z) = sigmoid(4 z_i / temperature), and two things follow:
 Beyond 18 bits the second term is taken over groups of about 8 bits, consecutive and interleaved, and averaged.
 """
 
+import itertools
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import torch
@@ -81,14 +83,16 @@ def _check(latents: Tensor, temperature: float, groups: int) -> None:
         raise InputError(f"num_groups = {groups}: expected 1 to {num_bits}, the number of bits")
     if -(-num_bits // groups) > _MAX_GROUP_BITS:
         least = -(-num_bits // _MAX_GROUP_BITS)
-        raise InputError(f"{num_bits} bits in {groups} groups need tables above 2^{_MAX_GROUP_BITS}: use {least} or more")
+        raise InputError(
+            f"{num_bits} bits in {groups} groups need tables above 2^{_MAX_GROUP_BITS}: use {least} or more"
+        )
 
 
 def _groupings(num_bits: int, groups: int) -> list[list[int]]:
     """Return the bit indices of every group: consecutive runs and, where that differs, interleaved ones."""
     bits = list(range(num_bits))
     bounds = [-(-i * num_bits // groups) for i in range(groups + 1)]
-    runs = [bits[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+    runs = [bits[a:b] for a, b in itertools.pairwise(bounds)]
     if groups in (1, num_bits):
         return runs
     return runs + [bits[j::groups] for j in range(groups)]
@@ -128,5 +132,3 @@ def _entropy(distribution: Tensor) -> Tensor:
     """Entropy in nats; the logarithm's argument is clamped so that an unused code gives 0 and a finite gradient."""
     tiny = torch.finfo(distribution.dtype).tiny
     return -(distribution * distribution.clamp_min(tiny).log()).sum()
-
-

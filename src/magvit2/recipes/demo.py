@@ -55,7 +55,13 @@ def run_demo(
     tokens = encode_frames(tokenizer, clip.frames(), clip.fps, bar("encode", clip.num_frames))
     encode_s = time.perf_counter() - start
     suffix = ".png" if clip.fps is None else ".mp4"
-    names = ("tokens.safetensors", f"reconstruction{suffix}", f"side-by-side{suffix}", "contact-sheet.png", "report.json")
+    names = (
+        "tokens.safetensors",
+        f"reconstruction{suffix}",
+        f"side-by-side{suffix}",
+        "contact-sheet.png",
+        "report.json",
+    )
     files = [folder / name for name in names]
     save_tokens(files[0], tokens)
     decoded = _Timed(decode_tokens(tokenizer, tokens))
@@ -109,10 +115,11 @@ def _show(
     quality = FrameQuality()
     picks, picked = pick_frames(tokens), []
     with ExitStack() as stack:
-        sinks = [stack.enter_context(open_sink(path, tokens.fps)) for path in (alone, beside)]
+        alone_sink = stack.enter_context(open_sink(alone, tokens.fps))
+        beside_sink = stack.enter_context(open_sink(beside, tokens.fps))
         for index, pair in enumerate(quality.watch(pairs)):
-            sinks[0].write(pair.decoded)
-            sinks[1].write(next(side_by_side_frames([pair])))
+            alone_sink.write(pair.decoded)
+            beside_sink.write(next(side_by_side_frames([pair])))
             if index in picks:
                 picked.append(pair)
             progress(index + 1)

@@ -1,6 +1,6 @@
 """Tokenizer trainings by name. Each says its command, the machine, the time it takes and the number to expect.
 
-    magvit2 train tokenizer RECIPE --data FOLDER --out runs/NAME [--set path=value ...]
+magvit2 train tokenizer RECIPE --data FOLDER --out runs/NAME [--set path=value ...]
 """
 
 import dataclasses
@@ -16,7 +16,9 @@ from magvit2.schema import from_dict
 from magvit2.tokenizer import tokenizer_preset
 from magvit2.training import OptimizerConfig, TokenizerTraining
 
-_UNIT_LATENTS = LossWeights(entropy=0.005, entropy_boost=3.0, entropy_boost_steps=1000, temperature=1.0, commitment=0.05)
+_UNIT_LATENTS = LossWeights(
+    entropy=0.005, entropy_boost=3.0, entropy_boost_steps=1000, temperature=1.0, commitment=0.05
+)
 _ADAMW = OptimizerConfig(lr=1e-3, final_lr=1e-5, beta1=0.9, beta2=0.99, warmup_steps=200, max_grad_norm=1.0)
 _PHOTOS = ("imagenet_sample256",)
 

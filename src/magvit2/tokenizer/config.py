@@ -36,7 +36,13 @@ class TokenizerConfig:
     is_image: bool = False
 
     def __post_init__(self) -> None:
-        positive = (self.base_channels, self.patch_size, self.kernel_size, self.upsample_kernel, self.num_encoder_blocks)
+        positive = (
+            self.base_channels,
+            self.patch_size,
+            self.kernel_size,
+            self.upsample_kernel,
+            self.num_encoder_blocks,
+        )
         if min(*positive, self.num_decoder_blocks, *self.channel_multipliers, 1) < 1 or self.num_mid_blocks < 0:
             raise ConfigError(f"{self}: expected channels, kernels, patch size and block counts of 1 or more")
         if len(self.temporal_downsample) != len(self.channel_multipliers) - 1:

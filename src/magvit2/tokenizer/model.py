@@ -5,6 +5,7 @@ at a time on a CPU. Every computation then has one shape, whatever the caller's 
 bit between an image, a clip, a batch and a stream. `forward` is the training path: whole clips, gradients.
 """
 
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -24,7 +25,7 @@ from magvit2.tokens import TokenSpace
 
 
 class Reconstruction(NamedTuple):
-    """What training looks at: decoded clips [b, 3, T, H, W], unclamped, and what the quantizer returned [b, t, h, w, k]."""
+    """What training looks at: decoded clips, unclamped, and what the quantizer returned, [b, t, h, w, k]."""
 
     clips: Float[Tensor, "b 3 T H W"]
     quantized: Quantized
@@ -42,7 +43,7 @@ class Tokenizer(Pretrained[TokenizerConfig], nn.Module):
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)
         self.quantizer = LFQ(config.num_bits, normalize=config.normalize_latents)
-        self.to(memory_format=torch.channels_last_3d)
+        self.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
     @property
     def space(self) -> TokenSpace:
@@ -62,8 +63,8 @@ class Tokenizer(Pretrained[TokenizerConfig], nn.Module):
     def forward(self, clips: Float[Tensor, "b 3 T H W"]) -> Reconstruction:
         """Reconstruct whole clips for training; T, H and W must fill whole latent positions (else InputError)."""
         if tuple(clips.shape[2:]) != valid_size(_size(clips), self.space.strides):
-            raise InputError(f"clips of size {_size(clips)}: training needs 1 + {self.space.strides[0]}k frames and "
-                             f"sides that are multiples of {self.space.strides[1]}")  # fmt: skip
+            time, space = self.space.strides[:2]
+            raise InputError(f"clips of size {_size(clips)}: training needs 1 + {time}k frames and sides of {space}k")
         quantized = self.quantizer(self.encoder(clips).permute(0, 2, 3, 4, 1))
         return Reconstruction(self.decoder(quantized.codes.permute(0, 4, 1, 2, 3)), quantized)
 
@@ -117,17 +118,23 @@ class Tokenizer(Pretrained[TokenizerConfig], nn.Module):
         Together they are what `decode` gives. `size` = (T, H, W) crops every frame and ends after T of them. Raises
         InputError for ids outside the space, and where the ids end before frame T.
         """
+        frames = self._decoded_frames(chunks, num_bits)
+        if size is None:
+            yield from frames
+            return
+        count = 0
+        for frame in itertools.islice(frames, size[0]):
+            yield frame[:, : size[1], : size[2]]
+            count += 1
+        if count < size[0]:
+            raise InputError(f"the ids end after {count} frames; size says {size[0]}")
+
+    def _decoded_frames(self, chunks: Iterable[Tensor], num_bits: int | None) -> Iterator[Tensor]:
         memory = Memory()
-        count, limit, rows, columns = 0, *((None, None, None) if size is None else size)
         for chunk in chunks:
             self._check_ids(chunk[None], None, num_bits)
             for ids in chunk.split(1):
-                clip = self._decode_chunk(ids[None], memory, num_bits)[0]
-                left = clip.shape[1] if limit is None else min(clip.shape[1], limit - count)
-                count += left
-                yield from clip[:, :left, :rows, :columns].unbind(dim=1)
-        if limit is not None and count < limit:
-            raise InputError(f"the ids end after {count} frames; size says {limit}")
+                yield from self._decode_chunk(ids[None], memory, num_bits)[0].unbind(dim=1)
 
     def _encode_group(self, group: list[Tensor], length: int, memory: Memory) -> Tensor:
         clip = torch.stack(group, dim=1)[None]

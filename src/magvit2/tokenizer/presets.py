@@ -37,7 +37,9 @@ TOKENIZER_PRESETS = MappingProxyType(
         # 4x8x8, 17x128x128 -> 5x16x16: figure 7 with 4x4x4 strided kernels, 376M parameters.
         "video-128": _VIDEO,
         # 58M, two blocks a stage: the paper's ablation of the causal 3-D CNN (table 5a).
-        "video-128-base": TokenizerConfig(base_channels=64, num_encoder_blocks=2, num_decoder_blocks=2, num_mid_blocks=2),
+        "video-128-base": TokenizerConfig(
+            base_channels=64, num_encoder_blocks=2, num_decoder_blocks=2, num_mid_blocks=2
+        ),
         # 4x16x16, 0.0147 to 0.0176 bits per pixel: inferred from the published complexity, 6.1 / 8.0 MFLOP per pixel.
         "video-low-rate": TokenizerConfig(
             channel_multipliers=(1, 1, 2, 2, 4),

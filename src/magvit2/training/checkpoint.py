@@ -57,7 +57,7 @@ def load_checkpoint(checkpoint: Path, state: TrainingState) -> int:
         torch.set_rng_state(tensors["random"])
         return int(header["step"])
     except (OSError, ValueError, LookupError, RuntimeError) as error:
-        raise FormatError(f"{checkpoint}: does not fit this run ({error}); start a new run in another folder") from error
+        raise FormatError(f"{checkpoint}: does not fit this run ({error}); start anew in another folder") from error
 
 
 def _checkpoints(folder: Path) -> list[Path]:

@@ -12,7 +12,7 @@ from magvit2.tokenizer import TokenizerConfig
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """AdamW with linear warm-up and cosine decay to `final_lr`; gradients clipped at `max_grad_norm` (0: not clipped)."""
+    """AdamW with linear warm-up and cosine decay to `final_lr`; gradients clipped at `max_grad_norm` (0: never)."""
 
     lr: float = 1e-4
     final_lr: float = 0.0
@@ -35,7 +35,7 @@ class TokenizerTraining:
     batches: tuple[BatchSpec, ...]
     num_steps: int
     loss: LossWeights = LossWeights()  # noqa: RUF009 - frozen
-    optimizer: OptimizerConfig = OptimizerConfig()  # noqa: RUF009 - frozen
+    optimizer: OptimizerConfig = OptimizerConfig()
     precision: Literal["fp32", "bf16"] = "bf16"
     ema_decay: float = 0.999
     seed: int = 0

@@ -20,7 +20,7 @@ def mean_over_ranks(x: Tensor) -> Tensor:
     """
     if world_size() == 1:
         return x
-    mean: Tensor = _MeanOverRanks.apply(x)
+    mean: Tensor = _MeanOverRanks.apply(x)  # type: ignore[no-untyped-call]
     return mean
 
 

@@ -24,5 +24,6 @@ def ema_weight(decay: float, step: int) -> float:
 @torch.no_grad()
 def update_ema(average: nn.Module, model: nn.Module, decay: float, step: int) -> None:
     """Move every parameter of `average` towards that of `model`."""
-    old, new = list(average.parameters()), [parameter.detach() for parameter in model.parameters()]
+    old = [parameter.detach() for parameter in average.parameters()]
+    new = [parameter.detach() for parameter in model.parameters()]
     torch._foreach_lerp_(old, new, 1 - ema_weight(decay, step))

@@ -50,7 +50,7 @@ def _claim(folder: Path, config: TokenizerTraining) -> None:
     path = folder / "training.json"
     text = json.dumps(to_dict(config), indent=2) + "\n"
     if path.exists() and path.read_text() != text:
-        raise TrainingError(f"{folder} holds a run with other settings; give another folder, or its own settings to resume")
+        raise TrainingError(f"{folder} holds a run with other settings; resume with those, or give another folder")
     write_text(path, text)
 
 

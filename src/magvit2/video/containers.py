@@ -6,8 +6,7 @@ from magvit2.errors import MediaError
 from magvit2.video.container_size import lacks_mp4_index
 from magvit2.video.doors import InputContainer, VideoStream, load_av
 
-_EXPECTED = "expected MP4, MOV, MKV, WebM, AVI, GIF or raw H.264"
-_NO_VIDEO = f"holds no video (sound, text or nothing); {_EXPECTED} with at least one frame"
+_EXPECTED = "expected MP4, MOV, MKV, WebM, AVI, GIF or raw H.264 with at least one frame"
 # FFmpeg also reads playlists, which name other files, and draws text files as terminals: neither is a video here.
 _DEMUXERS = "mov,matroska,webm,avi,gif,h264,hevc,mpegts,mpeg,mpegvideo,flv,asf,ogg,yuv4mpegpipe,ivf"
 _OPTIONS = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "file"}
@@ -24,7 +23,7 @@ def open_container(path: Path) -> tuple[InputContainer, VideoStream]:
     stream = next((stream for stream in container.streams.video if not _is_cover_art(stream)), None)
     if stream is None:
         container.close()
-        raise MediaError(f"{path}: {_NO_VIDEO}")
+        raise MediaError(f"{path}: holds no video (sound, text or nothing); {_EXPECTED}")
     stream.thread_type = "AUTO"
     if stream.width * stream.height <= _MAX_SMALL_PIXELS:
         stream.thread_count = 1  # starting threads costs more than they save
@@ -38,8 +37,6 @@ def _is_cover_art(stream: VideoStream) -> bool:
 def _why_unreadable(path: Path, error: Exception) -> str:
     if isinstance(error, PermissionError):
         return "permission denied; make it readable for this user"
-    if isinstance(error, EOFError):  # a header and nothing behind it
-        return _NO_VIDEO
     if lacks_mp4_index(path):
         return "an MP4 without its index (moov): cut short or never finished; copy, download or record it again"
     return f"not a video that can be read; {_EXPECTED}"
