@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from magvit2.errors import MediaError
 from magvit2.video import open_media, probe, read_clip, write_image
 from tests.video.making import encode, frame_numbers, names, scene
-from tests.video.test_reader import write_gif
+from tests.video.test_reader import write_animation
 
 
 def noisy(num_frames: int) -> np.ndarray:
@@ -54,6 +55,10 @@ def test_an_empty_file(tmp_path: Path, name: str) -> None:
 def test_a_text_that_is_called_a_video(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("This is no video at all.\n" * 50)
     assert "not a video that can be read; expected MP4" in message_of(tmp_path / name)
+
+
+def test_a_file_that_is_no_file() -> None:
+    assert "neither a file nor a folder" in message_of(Path("/dev/null"))
 
 
 def test_a_playlist_that_is_called_a_video_reaches_no_network(tmp_path: Path) -> None:
@@ -119,7 +124,7 @@ def test_a_video_without_frames(tmp_path: Path, name: str) -> None:
         stream = container.add_stream("libx264", rate=25)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         container.start_encoding()
-    assert "expected MP4, MOV, MKV, WebM, AVI, GIF or raw H.264 with at least one frame" in message_of(tmp_path / name)
+    assert re.search("expected .*at least one", message_of(tmp_path / name))
 
 
 def test_an_mp4_whose_index_is_missing(tmp_path: Path) -> None:
@@ -177,7 +182,7 @@ def test_a_cut_copy_of_another_container_is_noticed(tmp_path: Path, name: str, s
 
 
 def test_a_cut_gif_is_noticed(tmp_path: Path) -> None:
-    path = cut(write_gif(tmp_path / "a.gif", noisy(6), 40), 0.7)
+    path = cut(write_animation(tmp_path / "a.gif", noisy(6), 40), 0.7)
     assert "cut short" in message_of(path)
 
 

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -29,7 +30,7 @@ def test_importing_the_package_loads_neither_library() -> None:
 
 
 @pytest.mark.usefixtures("fresh_doors")
-def test_without_pyav_the_extra_is_named(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+def test_without_pyav_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
     (tmp_path / "clip.mp4").write_bytes(b"anything")
     expected = r"^reading video needs PyAV: pip install 'magvit2\[video\]'$"

@@ -26,15 +26,12 @@ CONTAINERS = {
 KEY_EVERY_8 = {"g": "8", "keyint_min": "8", "x264-params": "scenecut=0"}
 
 
-def write_gif(path: Path, frames: np.ndarray, durations_ms: list[int] | int) -> Path:
+def write_animation(path: Path, frames: np.ndarray, durations_ms: list[int] | int) -> Path:
+    """An animated GIF or WebP, by its name."""
     pictures = [Image.fromarray(frame) for frame in frames]
-    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=durations_ms, loop=0)
-    return path
-
-
-def write_webp(path: Path, frames: np.ndarray, durations_ms: list[int] | int) -> Path:
-    pictures = [Image.fromarray(frame) for frame in frames]
-    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=durations_ms, lossless=True)
+    pictures[0].save(
+        path, save_all=True, append_images=pictures[1:], duration=durations_ms, lossless=path.suffix == ".webp", loop=0
+    )
     return path
 
 
@@ -52,7 +49,7 @@ def test_each_container_gives_all_frames_in_order(tmp_path: Path, name: str) -> 
 def test_containers_with_tables_know_the_number_of_frames(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     if name == "clip.gif":
-        write_gif(path, scene(30), 40)
+        write_animation(path, scene(30), 40)
     else:
         encode(path, scene(30), **CONTAINERS[name])
     assert probe(path).num_frames == 30
@@ -90,6 +87,20 @@ def test_seeking_is_exact_at_every_frame_with_b_frames(tmp_path: Path, open_gop:
             assert reader.times_s[0] == Fraction(start, 25)
 
 
+def test_seeking_does_not_decode_from_the_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = encode(tmp_path / "clip.mp4", scene(40), options=KEY_EVERY_8)
+    monkeypatch.setattr("magvit2.video.video_source.timed_frames", lambda _video: iter(()))
+    assert frame_numbers(read_clip(path, start=30, num_frames=2)[0]) == [30, 31]
+
+
+def test_where_seeking_fails_the_file_is_decoded_from_the_beginning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = encode(tmp_path / "clip.mp4", scene(40), options=KEY_EVERY_8)
+    monkeypatch.setattr("magvit2.video.video_source.timed_frames_from", lambda _video, _start: iter(()))
+    assert frame_numbers(read_clip(path, start=30, num_frames=2)[0]) == [30, 31]
+
+
 def test_a_regular_mp4_is_sought_and_an_irregular_one_is_not(tmp_path: Path) -> None:
     regular = OpenVideo(encode(tmp_path / "regular.mp4", scene(40), options=KEY_EVERY_8))
     ticks = [40 * n + 20 * (n % 2) for n in range(40)]
@@ -122,15 +133,21 @@ def test_variable_rate_is_seen_and_true_times_are_kept(tmp_path: Path, name: str
         assert reader.times_s == tuple(Fraction(tick, 1000) for tick in ticks)
 
 
+def test_a_variable_rate_is_told_as_its_average(tmp_path: Path) -> None:
+    ticks = [40 * n + 20 * (n % 2) for n in range(40)]
+    for name in ("vfr.mp4", "vfr.mkv"):
+        path = encode(tmp_path / name, scene(40), fps=Fraction(60), times=ticks, time_base=Fraction(1, 1000))
+        assert probe(path).fps == pytest.approx(25, rel=0.04)
+
+
 def test_a_coarse_clock_is_not_a_variable_rate(tmp_path: Path) -> None:
     path = encode(tmp_path / "clip.mkv", scene(30), fps=Fraction(30000, 1001))  # milliseconds: 33, 34, 33 ...
     assert not probe(path).is_variable_rate
 
 
-@pytest.mark.parametrize("write", [write_gif, write_webp])
-def test_animations_keep_frames_and_durations(tmp_path: Path, write) -> None:  # type: ignore[no-untyped-def]
-    durations_ms = [40, 100, 40, 500]
-    path = write(tmp_path / ("a.gif" if write is write_gif else "a.webp"), scene(4), durations_ms)
+@pytest.mark.parametrize("name", ["a.gif", "a.webp"])
+def test_animations_keep_frames_and_durations(tmp_path: Path, name: str) -> None:
+    path = write_animation(tmp_path / name, scene(4), [40, 100, 40, 500])
     with open_media(path) as reader:
         assert (reader.info.kind, reader.info.num_frames, reader.info.is_variable_rate) == ("video", 4, True)
         assert reader.info.fps == Fraction(4000, 680)
@@ -170,7 +187,7 @@ def test_asking_for_a_frame_behind_the_end_names_the_last(tmp_path: Path, kind: 
     elif kind in CONTAINERS:
         encode(path, scene(3), **CONTAINERS[kind])
     else:
-        (write_gif if kind == "a.gif" else write_webp)(path, scene(3), 40)
+        write_animation(path, scene(3), 40)
     last = 0 if kind in ("frames", "image.png") else 2
     with pytest.raises(MediaError, match=f"frame 3 was asked for; the last one is frame {last}$"):
         read_clip(path, start=3)
@@ -188,20 +205,20 @@ def test_negative_numbers_are_refused(tmp_path: Path, wrong: dict[str, int]) -> 
         open_media(encode(tmp_path / "clip.mp4", scene(1)), **wrong)
 
 
-def test_a_reader_gives_each_frame_once_and_none_when_closed(tmp_path: Path) -> None:
-    path = encode(tmp_path / "clip.mp4", scene(4))
-    with open_media(path) as reader:
+def test_a_reader_gives_each_frame_once(tmp_path: Path) -> None:
+    with open_media(encode(tmp_path / "clip.mp4", scene(4))) as reader:
         first = next(reader)
         assert len(reader.times_s) == 1
         assert frame_numbers(np.stack([first, *reader])) == [0, 1, 2, 3]
         assert list(reader) == []
-    assert list(open_and_close(path)) == []
 
 
-def open_and_close(path: Path):  # type: ignore[no-untyped-def]
-    reader = open_media(path)
+def test_a_closed_reader_gives_no_more_frames(tmp_path: Path) -> None:
+    reader = open_media(encode(tmp_path / "clip.mp4", scene(4)))
+    frame = next(reader)
     reader.close()
-    return reader
+    assert list(reader) == []
+    assert frame_numbers(frame[None]) == [0]
 
 
 def test_memory_does_not_grow_with_the_length_of_a_video(tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 import csv
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from magvit2.video import open_media, probe, read_clip, read_image
+from magvit2.video.decoding import OpenVideo, timed_frames
 
 pytestmark = pytest.mark.data
 
@@ -46,8 +48,10 @@ def test_clips_have_exactly_the_frames_that_the_index_says(data_dir: Path, folde
 
 
 def test_a_file_with_frames_that_are_stored_but_not_shown_is_whole(data_dir: Path) -> None:
-    clip, info = read_clip(data_dir / "clips_natural/openh264_flower_1280x720.mp4")
-    assert len(clip) == info.num_frames == 80
+    video = OpenVideo(data_dir / "clips_natural/openh264_flower_1280x720.mp4")
+    assert video.timing.num_frames == 80
+    assert sum(1 for _ in timed_frames(video)) == 80
+    video.close()
 
 
 @pytest.mark.parametrize(
@@ -59,6 +63,12 @@ def test_a_part_from_the_middle_is_the_same_as_from_the_whole(data_dir: Path, na
     part, _ = read_clip(data_dir / name, start=start, num_frames=9)
     whole, _ = read_clip(data_dir / name, num_frames=start + 9)
     np.testing.assert_array_equal(part, whole[start:])
+
+
+def test_times_rise_even_where_the_file_s_own_do_not(data_dir: Path) -> None:
+    with open_media(data_dir / "clips_natural/openh264_flower_1280x720.mp4", num_frames=6) as reader:
+        assert len(list(reader)) == 6
+        assert all(before < after for before, after in pairwise(reader.times_s))
 
 
 def test_kodak_is_a_folder_of_images_of_two_orientations(data_dir: Path) -> None:

@@ -220,6 +220,17 @@ def test_what_is_no_frame_is_refused(tmp_path: Path, bad: np.ndarray) -> None:
     assert names(tmp_path) == []
 
 
+def test_frames_are_taken_only_inside_the_with_block(tmp_path: Path) -> None:
+    writer = VideoWriter(tmp_path / "a.mp4", fps=Fraction(25))
+    with pytest.raises(InputError, match="outside the `with` block"):
+        writer.write(scene(1)[0])
+    with writer:
+        writer.write(scene(1)[0])
+    with pytest.raises(InputError, match="outside the `with` block"):
+        writer.write(scene(1)[0])
+    assert names(tmp_path) == ["a.mp4"]
+
+
 def test_frames_of_another_size_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected one size"):
         write(tmp_path / "a.mp4", [scene(1, 16, 16)[0], scene(1, 16, 18)[0]])
@@ -227,7 +238,12 @@ def test_frames_of_another_size_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("times_s", "message"),
-    [((0.0, 0.0), "rising times"), ((0.0, None), "every frame or for none"), ((None, 1.0), "every frame")],
+    [
+        ((0.0, 0.0), "rising times"),
+        ((float("nan"), 0.0), "a number of seconds"),
+        ((0.0, None), "every frame or for none"),
+        ((None, 1.0), "every frame"),
+    ],
 )
 def test_times_must_rise_and_be_given_always_or_never(
     tmp_path: Path, times_s: tuple[float | None, ...], message: str

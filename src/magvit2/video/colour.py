@@ -103,4 +103,5 @@ def over_black(rgba: UInt8[np.ndarray, "H W 4"]) -> UInt8[np.ndarray, "H W 3"]:
     if alpha.min(initial=255) == 255:
         return np.ascontiguousarray(rgba[..., :3])
     scaled = rgba[..., :3].astype(np.uint16) * alpha
-    return ((scaled + 127) // 255).astype(np.uint8)
+    composited: np.ndarray = ((scaled + 127) // 255).astype(np.uint8)
+    return composited

@@ -74,7 +74,7 @@ class VideoSink:
 
     def _converted(self, frame: VideoFrame) -> VideoFrame:
         ranges = {"src_color_range": _FULL, "dst_color_range": _LIMITED if self._encoding.is_yuv else _FULL}
-        return self._scaler.reformat(
+        converted: VideoFrame = self._scaler.reformat(
             frame,
             format=self._encoding.pixel_format,
             dst_colorspace=_BT709 if self._encoding.is_yuv else None,
@@ -82,6 +82,7 @@ class VideoSink:
             threads=1,
             **ranges,
         )
+        return converted
 
     def finish(self) -> None:
         """Encode what waits in the encoder and close the file."""

@@ -1,6 +1,7 @@
 """Still images, animated WebP and folders of images as streams of RGB frames, with the interface of `VideoSource`."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from itertools import accumulate
 from pathlib import Path
@@ -17,7 +18,7 @@ from magvit2.video.paths import check_file, frame_files
 
 
 class ImageSource:
-    """A still image (one frame at time 0) or an animated WebP, from frame `start` on."""
+    """A still image (one frame at time 0) or an animated WebP, from frame `start` on; pixels are read in `frames`."""
 
     def __init__(self, path: Path, start: int = 0) -> None:
         """Open an image. Raises MediaError when it is none, is cut short, or has no frame number `start`."""
@@ -31,7 +32,11 @@ class ImageSource:
             raise MediaError(f"{path}: frame {start} was asked for; the last one is frame {num_frames - 1}")
         with errors_as_media(path, NOT_AN_IMAGE):
             self._image: PillowImage = load_pillow().Image.open(path)
-            self.info = self._info(num_frames)
+            try:
+                self.info = self._info(num_frames)
+            except BaseException:
+                self.close()
+                raise
 
     def close(self) -> None:
         """Close the file."""
@@ -99,8 +104,7 @@ class FolderSource:
     def _info(self, path: Path) -> MediaInfo:
         first = ImageSource(self._files[0])
         first.close()
-        facts = {**vars(first.info), "path": path, "kind": "frames", "num_frames": len(self._files), "fps": self._fps}
-        return MediaInfo(**{**facts, "is_variable_rate": False})
+        return replace(first.info, path=path, kind="frames", num_frames=len(self._files), fps=self._fps)
 
 
 def webp_durations_s(path: Path) -> list[Fraction]:

@@ -15,14 +15,7 @@ from magvit2.video.paths import check_file
 
 NOT_AN_IMAGE = "not an image that can be read; expected PNG, JPEG, WebP, BMP, TIFF or PPM"
 _EXIF_ORIENTATION = 0x0112
-_EXIF_ROTATIONS = {
-    3: 180,
-    4: 180,
-    5: 270,
-    6: 90,
-    7: 90,
-    8: 270,
-}  # degrees clockwise; mirrored ones count after mirroring
+_EXIF_ROTATIONS = {3: 180, 4: 180, 5: 270, 6: 90, 7: 90, 8: 270}  # degrees clockwise, after mirroring where mirrored
 _SAVE_OPTIONS: dict[str, dict[str, str | int]] = {
     ".png": {"format": "PNG"},
     ".jpg": {"format": "JPEG", "quality": 95},
@@ -50,7 +43,8 @@ def to_rgb(image: PillowImage) -> UInt8[np.ndarray, "H W 3"]:
 
     Raises whatever Pillow raises, and ValueError for 32-bit pixels: call it inside `errors_as_media`.
     """
-    image = load_pillow().ImageOps.exif_transpose(image)
+    if image.getexif().get(_EXIF_ORIENTATION, 1) != 1:
+        image = load_pillow().ImageOps.exif_transpose(image)
     if image.mode.startswith("I;16"):  # Pillow would clip to 255 where it should scale
         grey = (np.asarray(image) >> 8).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=2)

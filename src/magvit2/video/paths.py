@@ -2,13 +2,13 @@
 
 import os
 import re
+import stat
 from pathlib import Path
 
 from magvit2.errors import MediaError
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"})
-RAW_STREAM_SUFFIXES = frozenset({".264", ".h264", ".avc", ".265", ".h265", ".hevc"})
-VIDEO_SUFFIXES = RAW_STREAM_SUFFIXES | frozenset(
+VIDEO_SUFFIXES = frozenset({".264", ".h264", ".avc", ".265", ".h265", ".hevc"}) | frozenset(
     {
         ".mp4",
         ".m4v",
@@ -41,8 +41,12 @@ def is_image(path: Path) -> bool:
 
 def check_readable(path: Path) -> None:
     """Raise MediaError unless `path` is a file with bytes in it, or a folder, that this user may read."""
-    if not path.exists():
-        raise MediaError(f"{path}: no such file or folder; check the name")
+    try:
+        kind = path.stat().st_mode
+    except (OSError, ValueError):  # the second: a name with a zero byte
+        raise MediaError(f"{path}: no such file or folder; check the name") from None
+    if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+        raise MediaError(f"{path}: is neither a file nor a folder; expected a video, an image or a folder of frames")
     if not os.access(path, os.R_OK):
         raise MediaError(f"{path}: permission denied; make it readable for this user")
     if path.is_file() and path.stat().st_size == 0:

@@ -11,7 +11,7 @@ __all__ = ["MediaInfo", "probe"]
 def probe(path: str | os.PathLike[str]) -> MediaInfo:
     """Return the facts of a video, image or folder of images (taken at 25 frames per second).
 
-    The first frame is decoded, so a file that gets through holds at least one picture. Raises MediaError.
+    A video's first frame is decoded, so one that gets through holds at least one picture. Raises MediaError.
     """
     with open_media(path) as reader:
         return reader.info

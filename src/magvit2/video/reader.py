@@ -69,12 +69,13 @@ def open_media(
     *,
     start: int = 0,
     num_frames: int | None = None,
-    frames_fps: Fraction = DEFAULT_FRAMES_FPS,
+    frames_fps: Fraction | int = DEFAULT_FRAMES_FPS,
 ) -> FrameReader:
     """Open a video, GIF, animated WebP, image (one frame) or folder of images (naturally sorted, at `frames_fps`).
 
     Frames `start` to `start + num_frames - 1` are read, fewer where a whole file ends before. Raises MediaError for
     whatever is wrong with the file, also when it has no frame `start`; InputError for a negative number.
+    Raw streams and MPEG-TS do not state their length: where one is cut between two frames, nothing can tell.
     """
     path = Path(path)
     if start < 0 or (num_frames is not None and num_frames < 0):

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -9,12 +10,12 @@ from pathlib import Path
 
 from magvit2.video.container_size import is_cut_short
 from magvit2.video.containers import open_container
-from magvit2.video.doors import InputContainer, VideoStream
-from magvit2.video.paths import RAW_STREAM_SUFFIXES
+from magvit2.video.doors import InputContainer, VideoStream, load_av
 
 DEFAULT_FPS = Fraction(25)  # what players assume for a raw stream that does not say
 _MAX_PACKETS, _MAX_BYTES = 256, 1 << 24  # how far into a file without an index to look
 _MAX_REORDER = 16
+_RAW_STREAMS = ("h264", "hevc", "mpegvideo")
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,9 @@ def read_timing(path: Path, container: InputContainer, stream: VideoStream) -> T
         return _from_index(path, stream)
     if container.format.name == "gif":
         return _from_gif(path, stream)
-    if path.suffix.lower() in RAW_STREAM_SUFFIXES:  # no times at all; the stream itself may state its rate
+    if container.format.name in _RAW_STREAMS:  # no times at all; the stream itself may state its rate
         return Timing(stream.codec_context.framerate or DEFAULT_FPS, None, False, False, None, None)
-    return _from_packets(path, container, stream)
+    return _from_packets(path, stream)
 
 
 def _from_index(path: Path, stream: VideoStream) -> Timing:
@@ -59,11 +60,13 @@ def _from_index(path: Path, stream: VideoStream) -> Timing:
     )
 
 
-def _from_packets(path: Path, container: InputContainer, stream: VideoStream) -> Timing:
+def _from_packets(path: Path, stream: VideoStream) -> Timing:
     """Other containers: look at the times of the first packets."""
     fps = stream.average_rate or stream.guessed_rate or DEFAULT_FPS
     times, _ = _packet_times(path, _MAX_PACKETS, _MAX_BYTES)
     is_variable_rate = _varies([after - before for before, after in pairwise(times)])
+    if is_variable_rate:  # a header's rate is then a nominal one
+        fps = (len(times) - 1) / ((times[-1] - times[0]) * Fraction(stream.time_base or 1))
     return Timing(fps, stream.frames or None, is_variable_rate, is_cut_short(path), None, None)
 
 
@@ -80,7 +83,7 @@ def _packet_times(path: Path, max_packets: float, max_bytes: float) -> tuple[lis
     """Return the presentation times (sorted) and durations of the first packets of a file's video stream, in ticks."""
     pairs, num_bytes = [], 0
     container, stream = open_container(path)
-    with container:
+    with container, suppress(load_av().error.FFmpegError):  # damage is for the decoder to report, at its place
         for packet in container.demux(stream):
             num_bytes += packet.size
             if packet.pts is not None:

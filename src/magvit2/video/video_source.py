@@ -26,12 +26,12 @@ class VideoSource:
         self._video = OpenVideo(path)
         try:
             self._first, self._rest = self._first_and_rest(start)
+            spec, self._orientation = colour_spec(self._first[1]), of_frame(self._first[1])
+            self._convert = RgbConverter(spec)
+            self.info = _info(self._video, self._first[1], spec, self._orientation)
         except BaseException:
             self.close()
             raise
-        spec, self._orientation = colour_spec(self._first[1]), of_frame(self._first[1])
-        self._convert = RgbConverter(spec)
-        self.info = _info(self._video, self._first[1], spec, self._orientation)
 
     def close(self) -> None:
         """Close the file."""
@@ -81,7 +81,7 @@ def _info(video: OpenVideo, first: VideoFrame, spec: ColourSpec, orientation: Or
         height=height,
         num_frames=video.timing.num_frames,
         fps=video.timing.fps,
-        codec=video.stream.codec_context.name,
+        codec=video.stream.codec.canonical_name,
         pixel_format=spec.pixel_format,
         bit_depth=spec.bit_depth,
         rotation=orientation.rotation,

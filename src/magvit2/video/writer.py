@@ -1,5 +1,6 @@
 """Writing video: H.264 that plays anywhere, lossless RGB, or a folder of PNG frames; whole or not at all."""
 
+import math
 import os
 from fractions import Fraction
 from pathlib import Path
@@ -21,8 +22,9 @@ _MAX_RATE_DENOMINATOR = 1_000_000  # encoders keep rates in 32 bits
 class VideoWriter:
     """A context manager that writes RGB uint8 frames to a video file or, where the path has no suffix, to a folder.
 
-    .mp4 and .mov: H.264, BT.709 limited range, index first; 4:2:0, or 4:4:4 where a side is odd, so that every size
-    comes back. `lossless=True`: the same pixels come back (H.264 RGB in .mp4 and .mov, FFV1 in .mkv). Folder: PNG.
+    .mp4, .mov and .mkv: H.264, BT.709, limited range, the index in front; 4:2:0, or 4:4:4 where a side is odd, so that
+    every size comes back. `lossless=True`: the same pixels come back (H.264 RGB in .mp4 and .mov, FFV1 in .mkv). A
+    folder: PNG, without times.
     The file appears under its name when the block ends well; on any exception nothing is left.
     """
 
@@ -41,6 +43,7 @@ class VideoWriter:
         self._sink: VideoSink | FolderSink | None = None
         self._shape: tuple[int, ...] = ()
         self._num_frames = 0
+        self._is_open = False
         self._last_s: Fraction | None = None  # time of the last frame; None where frames come at a constant rate
         self._first_s = Fraction(0)
 
@@ -50,6 +53,10 @@ class VideoWriter:
         Times count from the first frame. Raises InputError for a wrong array, size or time, MediaError when writing
         fails.
         """
+        if not self._is_open:
+            raise InputError(
+                "got a frame outside the `with` block; expected `with VideoWriter(...) as writer: writer.write(frame)`"
+            )
         check_frame(frame_u8)
         shown_s = self._next_time_s(time_s)
         if self._sink is None:
@@ -68,6 +75,8 @@ class VideoWriter:
             raise InputError("got a time for some frames only; expected time_s for every frame or for none")
         if time_s is None:
             return self._num_frames / self._fps
+        if not math.isfinite(time_s):
+            raise InputError(f"got time_s={time_s}; expected a number of seconds")
         time_s = Fraction(time_s)
         if self._last_s is None:
             self._first_s = time_s
@@ -86,11 +95,13 @@ class VideoWriter:
             return VideoSink(self._partial, FORMATS[suffix], encoding, self._fps, (width, height), variable_rate)
 
     def __enter__(self) -> Self:
+        self._is_open = True
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._is_open = False
         try:
             if error is None:
                 self._finish()
