@@ -1,4 +1,4 @@
-"""How everything here is measured: medians of repeated calls, peak memory of a fresh process, and this machine's ceiling."""
+"""How everything here is measured: medians of repeated calls, peak memory of a fresh process, the machine's ceiling."""
 
 import json
 import resource
@@ -38,7 +38,7 @@ def measured(call: Callable[[], object], repeats: int = 5) -> Measured:
 
 
 def in_fresh_process(module: str, *arguments: object) -> Measured | None:
-    """Run `python -m module arguments`, which prints a Measured as JSON; None where it failed (not installed, no memory)."""
+    """Run `python -m module arguments`, which prints a Measured as JSON; None where it failed."""
     command = [sys.executable, "-m", module, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -16,23 +16,26 @@ SIDES = (128, 256)
 
 
 def main(name: str) -> None:
-    """Print one line for each size and type."""
+    """Print one line for each type and size."""
     print(f"{name}: {NUM_FRAMES} frames, batch 1, threads: {torch.get_num_threads()}, median of 5")
     print(f"{'':16}{'encode fps':>12}{'decode fps':>12}{'enc share':>11}{'dec share':>11}   of the matmul ceiling")
-    for dtype in (torch.float32, torch.bfloat16):
+    for label, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
         tokenizer = Tokenizer.from_pretrained(name, dtype=dtype)
-        costs, ceiling = audit(tokenizer.config), matmul_gflops(dtype)
+        ceiling = matmul_gflops(dtype)
         for side in SIDES:
-            clips = torch.rand(1, 3, NUM_FRAMES, side, side) * 2 - 1
-            ids = tokenizer.encode(clips)
-            encode_s, decode_s = median_s(lambda c=clips: tokenizer.encode(c)), median_s(lambda i=ids: tokenizer.decode(i))
-            mflop = NUM_FRAMES * side * side / 1e3
-            shares = [
-                costs.encoder_mflop_per_pixel * mflop / encode_s / ceiling,
-                costs.decoder_mflop_per_pixel * mflop / decode_s / ceiling,
-            ]
-            label = f"{'fp32' if dtype == torch.float32 else 'bf16'} {side}x{side}"
-            print(f"{label:16}{NUM_FRAMES / encode_s:12.1f}{NUM_FRAMES / decode_s:12.1f}{shares[0]:11.0%}{shares[1]:11.0%}")
+            line(f"{label} {side}x{side}", tokenizer, side, ceiling)
+
+
+def line(label: str, tokenizer: Tokenizer, side: int, ceiling: float) -> None:
+    """Measure and print one size."""
+    clips = torch.rand(1, 3, NUM_FRAMES, side, side) * 2 - 1
+    ids = tokenizer.encode(clips)
+    encode_s, decode_s = median_s(lambda: tokenizer.encode(clips)), median_s(lambda: tokenizer.decode(ids))
+    costs, megapixels = audit(tokenizer.config), NUM_FRAMES * side * side / 1e6
+    encode_share = costs.encoder_mflop_per_pixel * megapixels * 1e3 / encode_s / ceiling
+    decode_share = costs.decoder_mflop_per_pixel * megapixels * 1e3 / decode_s / ceiling
+    speeds = f"{NUM_FRAMES / encode_s:12.1f}{NUM_FRAMES / decode_s:12.1f}"
+    print(f"{label:16}{speeds}{encode_share:11.0%}{decode_share:11.0%}")
 
 
 if __name__ == "__main__":

@@ -16,10 +16,12 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from magvit2.errors import FormatError, InputError
+from magvit2.errors import FormatError, InputError, MediaError
+from magvit2.geometry import grid_for
 from magvit2.tokenizer import Tokenizer
 from magvit2.tokens import Tokens
 from magvit2.video import VideoWriter, open_media, write_image
+from magvit2.video.encoding import FORMATS
 
 Frame = UInt8[np.ndarray, "H W 3"]
 Progress = Callable[[int], None]
@@ -56,9 +58,10 @@ def encode_frames(
 def decode_tokens(tokenizer: Tokenizer, tokens: Tokens, num_bits: int | None = None) -> Iterator[Frame]:
     """Yield the uint8 frames of tokens, of their true size and number.
 
-    Raises FormatError where another tokenizer made them.
+    Raises FormatError where another tokenizer made them, or where their size is not that of their grid.
     """
     check_made_by(tokenizer, tokens)
+    check_size(tokens)
     for frame in tokenizer.decode_stream([tokens.ids], size=tokens.size, num_bits=num_bits):
         yield frame_to_u8(frame)
 
@@ -70,6 +73,13 @@ def check_made_by(tokenizer: Tokenizer, tokens: Tokens) -> None:
             f"these tokens were made by the tokenizer {tokens.fingerprint}, not by {tokenizer.fingerprint}: "
             "name the model that made them"
         )
+
+
+def check_size(tokens: Tokens) -> None:
+    """Raise FormatError where the grid of `tokens` is not the one that covers their size."""
+    grid, expected = tuple(tokens.ids.shape), grid_for(tokens.size, tokens.space.strides)
+    if grid != expected:
+        raise FormatError(f"tokens of grid {grid} cannot have the size {tokens.size}: that takes a grid of {expected}")
 
 
 def write_frames(
@@ -96,8 +106,12 @@ class FrameSink(Protocol):
 
 def open_sink(path: Path, fps: Fraction | None, *, lossless: bool = False) -> AbstractContextManager[FrameSink]:
     """Return the writer, a context manager, for what the name of `path` says: an image, a video or a folder of PNGs."""
-    if path.suffix.lower() in IMAGE_SUFFIXES:
+    suffix = path.suffix.lower()
+    if suffix in IMAGE_SUFFIXES:
         return ImageSink(path)
+    if suffix and suffix not in FORMATS:
+        known = ", ".join([*FORMATS, *IMAGE_SUFFIXES])
+        raise MediaError(f"{path}: cannot write '{suffix}'; expected {known}, or a name without ending for PNG frames")
     return VideoWriter(path, fps=fps or DEFAULT_FPS, lossless=lossless)
 
 

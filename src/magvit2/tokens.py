@@ -8,7 +8,6 @@ import itertools
 import math
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
 
 import torch
 from jaxtyping import Int

@@ -1,13 +1,16 @@
 """Small media made on the fly: scenes whose frames tell their number, and files as other programs write them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
+
+from magvit2.video import VideoWriter
 
 FULL, LIMITED = 2, 1
 NUM_BITS, BLOCK = 6, 8
@@ -95,6 +98,22 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
     """Peak signal-to-noise ratio of two uint8 arrays in dB."""
     error = np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2)
     return float("inf") if error == 0 else float(10 * np.log10(255**2 / error))
+
+
+def write(
+    path: Path,
+    frames: Iterable[np.ndarray],
+    *,
+    fps: Fraction = Fraction(25),
+    lossless: bool = False,
+    crf: int = 18,
+    times_s: Sequence[Fraction | float | None] | None = None,
+) -> Path:
+    """Write frames with our own writer, at times where they are given."""
+    with VideoWriter(path, fps=fps, lossless=lossless, crf=crf) as writer:
+        for frame, time_s in zip(frames, times_s or repeat(None), strict=False):
+            writer.write(frame, time_s=time_s)
+    return path
 
 
 def names(folder: Path) -> list[str]:

@@ -118,6 +118,12 @@ def test_sound_without_pictures(tmp_path: Path) -> None:
     assert "holds no video" in message_of(path)
 
 
+def test_a_video_whose_codec_is_unknown(tmp_path: Path) -> None:
+    path = encode(tmp_path / "clip.mp4", scene(3))
+    path.write_bytes(path.read_bytes().replace(b"avc1", b"zzz9"))
+    assert "no video that can be decoded (sound, an unknown codec, nothing)" in message_of(path)
+
+
 @pytest.mark.parametrize("name", ["none.mkv", "none.mp4", "none.avi"])
 def test_a_video_without_frames(tmp_path: Path, name: str) -> None:
     with av.open(str(tmp_path / name), "w") as container:

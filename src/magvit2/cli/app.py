@@ -9,7 +9,10 @@ from collections.abc import Sequence
 from magvit2 import __version__
 from magvit2.errors import Magvit2Error
 
-_DESCRIPTION = "Images and videos to discrete tokens and back (MAGVIT-v2). Any verb takes --debug for the traceback."
+_DESCRIPTION = (
+    "Images and videos to discrete tokens and back (MAGVIT-v2). "
+    "--version prints the version; any verb takes --debug, which shows the traceback of a failure."
+)
 _NEEDS_CLI = "the command line needs tyro and rich: pip install 'magvit2[cli]'"
 
 
@@ -18,8 +21,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     try:
-        _run([word for word in words if word != "--debug"])
-        sys.stdout.flush()
+        try:
+            _run([word for word in words if word != "--debug"])
+        finally:
+            sys.stdout.flush()  # here, and not at the interpreter's end, a reader that went away can be caught
     except Magvit2Error as error:
         _fail(str(error), debug)
     except KeyboardInterrupt:
@@ -36,6 +41,7 @@ def _run(words: list[str]) -> None:
         return
     try:
         import rich  # noqa: F401
+        from tyro.conf import DisallowNone, FlagCreatePairsOff
         from tyro.extras import SubcommandApp
     except ImportError as error:
         raise Magvit2Error(_NEEDS_CLI) from error
@@ -50,9 +56,10 @@ def _run(words: list[str]) -> None:
     training, evaluation = SubcommandApp(), SubcommandApp()
     training.command(train.tokenizer)
     evaluation.command(evaluate.reconstruction)
-    app.command(training, name="train")
-    app.command(evaluation, name="evaluate")
-    app.cli(prog="magvit2", description=_DESCRIPTION, args=words or ["--help"])
+    app.command(training, name="train", help="Train a model from a recipe; resumable.")
+    app.command(evaluation, name="evaluate", help="Measure a model on a source of data.")
+    style = (DisallowNone, FlagCreatePairsOff)  # no {None}|INT, no --no-json
+    app.cli(prog="magvit2", description=_DESCRIPTION, args=words or ["--help"], config=style)
 
 
 def _fail(message: str, debug: bool, code: int = 1) -> None:

@@ -3,38 +3,48 @@
 import contextlib
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
+from tyro.conf import arg
 
 from magvit2.errors import InputError
 
 if TYPE_CHECKING:
+    import torch
+
     from magvit2.pipelines import Progress as Report
     from magvit2.tokenizer import Tokenizer
+
+Threads = Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: PyTorch's choice)")]
+Json = Annotated[bool, arg(help_behavior_hint="")]
 
 
 @dataclass(frozen=True)
 class ModelOptions:
     """Which model runs, and where."""
 
-    model: str = "default"
-    """Embedded name, model folder, or owner/name on the hub."""
-    device: str = "cpu"
-    """Where it runs: cpu, cuda, cuda:1, ..."""
+    model: Annotated[str, arg(metavar="MODEL")] = "default"
+    """embedded name, model folder, or owner/name on the hub."""
+    device: Annotated[str, arg(metavar="DEVICE")] = "cpu"
+    """where it runs: cpu, cuda, cuda:1, ..."""
     dtype: Literal["fp32", "bf16"] = "fp32"
-    """Type of its arithmetic; bf16 is the fast one."""
-    threads: int | None = None
-    """CPU threads; by default PyTorch's choice."""
-    json: bool = False
-    """Print machine-readable results instead of tables."""
+    """type of its arithmetic; bf16 is the fast one."""
+    threads: Threads = None
+    """CPU threads."""
+    json: Json = False
+    """print machine-readable results instead of tables."""
+
+
+Options = Annotated[ModelOptions, arg(name="")]  # without a name its fields stand among the verb's own options
 
 
 def load_tokenizer(options: ModelOptions) -> "Tokenizer":
@@ -44,45 +54,68 @@ def load_tokenizer(options: ModelOptions) -> "Tokenizer":
     from magvit2.tokenizer import Tokenizer
 
     set_threads(options.threads)
-    try:
-        device = torch.device(options.device)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device {options.device!r} cannot be used here ({str(error).splitlines()[0]})") from error
+    device = find_device(options.device)
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[options.dtype]
     return Tokenizer.from_pretrained(options.model, device=device, dtype=dtype)
+
+
+def find_device(name: str) -> "torch.device":
+    """Return the device called `name`. Raises InputError where it cannot compute."""
+    import torch
+
+    try:
+        torch.zeros(1, device=name).item()
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"--device {name}: cannot be used here ({reason}); expected cpu, cuda, cuda:1, ...") from error
+    return torch.device(name)
 
 
 def set_threads(threads: int | None) -> None:
     """Use so many CPU threads. Raises InputError below 1."""
     import torch
 
-    if threads is None:
-        return
-    if threads < 1:
-        raise InputError(f"--threads {threads}: expected 1 or more")
-    torch.set_num_threads(threads)
+    check_at_least_one("--threads", threads)
+    if threads is not None:
+        torch.set_num_threads(threads)
 
 
-def check_output(path: Path) -> None:
-    """Raise InputError where `path` cannot become a file: its folder is missing or it is a folder."""
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; give the name of a file to write")
+def check_output(path: Path, source: Path) -> None:
+    """Raise InputError where `path` cannot be written: its folder is missing or closed to us, or it is `source`."""
+    if path.suffix and path.is_dir():
+        raise InputError(f"{path}: is a folder; give the name of a file to write")
     if not path.parent.is_dir():
         raise InputError(f"{path}: the folder {path.parent} does not exist; make it first")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise InputError(f"{path}: permission denied to write in {path.parent}; choose another place")
+    if path.exists() and path.samefile(source):
+        raise InputError(f"{path}: is the input itself; give another name to write")
+
+
+def check_at_least_one(option: str, value: int | None) -> None:
+    """Raise InputError where a count that was given is below 1."""
+    if value is not None and value < 1:
+        raise InputError(f"{option} {value}: expected 1 or more")
 
 
 @contextlib.contextmanager
 def progress_bars(unit: str = "frames") -> Iterator[Callable[[str, int | None], "Report"]]:
-    """Show bars on standard error with rate and time left; yields the function that adds one, given label and total."""
+    """Show bars on standard error with rate and time left; yields the function that adds one, given label and total.
+
+    Nothing is shown where standard error is no terminal.
+    """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(unit), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
 
         def add(label: str, total: int | None) -> "Report":
             task = progress.add_task(label, total=total)
             return lambda count: progress.update(task, completed=count)
 
         yield add
+
+
+_WIDE = 10_000
 
 
 class _Rate(ProgressColumn):
@@ -100,21 +133,21 @@ def show(title: str, rows: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
         show_json(dict(rows))
         return
-    table = Table(title=title, title_justify="left", show_header=False)
+    table = Table(title=Text(title), title_justify="left", show_header=False)
     table.add_column(style="bold")
     table.add_column()
     for name, value in rows.items():
-        table.add_row(name, format_value(value))
+        table.add_row(Text(name), Text(format_value(value)))  # Text: a name may hold [brackets]
     _console().print(table)
 
 
 def show_table(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Print a table with a header."""
-    table = Table(title=title, title_justify="left")
+    table = Table(title=Text(title), title_justify="left")
     for index, name in enumerate(header):
-        table.add_column(name, justify="right" if index else "left")
+        table.add_column(Text(name), justify="right" if index else "left")
     for row in rows:
-        table.add_row(*map(format_value, row))
+        table.add_row(*(Text(format_value(value)) for value in row))
     _console().print(table)
 
 
@@ -138,7 +171,7 @@ def format_value(value: Any) -> str:
 
 def _console() -> Console:
     """A terminal's own width; files and pipes get lines that are not folded."""
-    return Console() if sys.stdout.isatty() else Console(width=140)
+    return Console() if sys.stdout.isatty() else Console(width=_WIDE)
 
 
 def _plain(value: Any) -> Any:

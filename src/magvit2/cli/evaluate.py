@@ -3,9 +3,17 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tyro.conf import OmitArgPrefixes
+from tyro.conf import arg
 
-from magvit2.cli.common import ModelOptions, load_tokenizer, progress_bars, show_json, show_table
+from magvit2.cli.common import (
+    ModelOptions,
+    Options,
+    check_at_least_one,
+    load_tokenizer,
+    progress_bars,
+    show_json,
+    show_table,
+)
 
 PROTOCOL = (
     "8-bit RGB at native size; PSNR and SSIM: mean over frames, then over items; ids counted over all items of "
@@ -14,11 +22,11 @@ PROTOCOL = (
 
 
 def reconstruction(
-    data: Path,
+    data: Annotated[Path, arg(metavar="FOLDER")],
     split: Literal["train", "val", "test"] = "val",
-    max_frames: int = 17,
-    max_items: int | None = None,
-    options: Annotated[ModelOptions, OmitArgPrefixes] = ModelOptions(),  # noqa: B008 - frozen
+    max_frames: Annotated[int, arg(metavar="N")] = 17,
+    max_items: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: all)")] = None,
+    options: Options = ModelOptions(),  # noqa: B008 - frozen
 ) -> None:
     """Measure reconstruction on a source: PSNR, SSIM, code usage, entropy per bit, bits per pixel, bicubic beside them.
 
@@ -26,12 +34,14 @@ def reconstruction(
         data: folder of videos and images, or one with an index.csv.
         split: rows of the index to use; a source without an index is used whole.
         max_frames: frames of each clip, from its beginning.
-        max_items: the first so many items of each group.
+        max_items: how many items of each group, from its first.
         options: the model and where it runs.
     """
     from magvit2.data.items import find_items, first_of_each_group
     from magvit2.evaluation.reconstruction import evaluate_reconstruction
 
+    check_at_least_one("--max-frames", max_frames)
+    check_at_least_one("--max-items", max_items)
     items = find_items(data, split)
     if max_items is not None:
         items = first_of_each_group(items, max_items)

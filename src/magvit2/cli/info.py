@@ -5,12 +5,12 @@ from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from magvit2.cli.common import show
+from magvit2.cli.common import Json, show
 
 
 def info(
-    subject: Annotated[Positional[str], arg(metavar="MODEL|FILE")] = "default",
-    json: bool = False,
+    subject: Annotated[Positional[str], arg(metavar="[MODEL|FILE]")] = "default",
+    json: Json = False,
 ) -> None:
     """Tell what a model costs, or what a file holds.
 
@@ -29,7 +29,12 @@ def info(
 
 
 def _is_file(path: Path) -> bool:
-    return path.is_file() or (path.is_dir() and not (path / "config.json").is_file()) or bool(path.suffix)
+    """Whether this is a file or a folder of frames rather than a model; of what is not there, the name decides."""
+    from magvit2.video import is_media
+
+    if path.exists():
+        return not (path / "config.json").is_file()
+    return is_media(path) or path.suffix == ".safetensors"
 
 
 def _model_rows(name: str) -> dict[str, Any]:

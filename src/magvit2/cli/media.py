@@ -4,13 +4,14 @@ import time
 from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import OmitArgPrefixes, Positional, arg
+from tyro.conf import Positional, arg
 
-from magvit2.cli.common import ModelOptions, check_output, load_tokenizer, progress_bars, show
+from magvit2.cli.common import ModelOptions, Options, check_output, load_tokenizer, progress_bars, show
 
-Options = Annotated[ModelOptions, OmitArgPrefixes]
 Source = Annotated[Positional[Path], arg(metavar="IN")]
 Target = Annotated[Positional[Path], arg(metavar="OUT")]
+Bits = Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: all)")]
+Switch = Annotated[bool, arg(help_behavior_hint="")]
 
 
 def encode(source: Source, target: Target, options: Options = ModelOptions()) -> None:  # noqa: B008 - frozen
@@ -28,7 +29,7 @@ def encode(source: Source, target: Target, options: Options = ModelOptions()) ->
 
     if target.suffix != ".safetensors":
         raise InputError(f"{target}: token files end in .safetensors")
-    check_output(target)
+    check_output(target, source)
     total = probe(source).num_frames
     tokenizer = load_tokenizer(options)
     start = time.perf_counter()
@@ -51,8 +52,8 @@ def encode(source: Source, target: Target, options: Options = ModelOptions()) ->
 def decode(
     source: Source,
     target: Target,
-    num_bits: int | None = None,
-    lossless: bool = False,
+    num_bits: Bits = None,
+    lossless: Switch = False,
     options: Options = ModelOptions(),  # noqa: B008 - frozen
 ) -> None:
     """Turn a token file back into a video, an image or a folder of PNG frames, of its true size and rate.
@@ -60,13 +61,14 @@ def decode(
     Args:
         source: token file written by encode.
         target: OUT.mp4, OUT.mkv, OUT.png, or a folder for frames.
-        num_bits: decode from the lowest bits of each token only.
+        num_bits: decode from the lowest N bits of each token only.
         lossless: write pixels without loss.
         options: the model and where it runs.
     """
     from magvit2.data.tokens import load_tokens
     from magvit2.pipelines import decode_tokens, write_frames
 
+    check_output(target, source)
     tokens = load_tokens(source)
     tokenizer = load_tokenizer(options)
     start = time.perf_counter()
@@ -87,9 +89,9 @@ def decode(
 def reconstruct(
     source: Source,
     target: Target,
-    num_bits: int | None = None,
-    side_by_side: bool = True,
-    lossless: bool = False,
+    num_bits: Bits = None,
+    side_by_side: Switch = True,
+    lossless: Switch = False,
     options: Options = ModelOptions(),  # noqa: B008 - frozen
 ) -> None:
     """Send a video or an image through the tokenizer and back; write it beside the original, and measure.
@@ -97,8 +99,8 @@ def reconstruct(
     Args:
         source: video, image or folder of frames.
         target: OUT.mp4, OUT.mkv, OUT.png, or a folder for frames.
-        num_bits: decode from the lowest bits of each token only.
-        side_by_side: original left, reconstruction right; otherwise the reconstruction alone.
+        num_bits: decode from the lowest N bits of each token only.
+        side_by_side: write the reconstruction alone, not the original to the left of it.
         lossless: write pixels without loss.
         options: the model and where it runs.
     """
@@ -106,6 +108,7 @@ def reconstruct(
     from magvit2.pipelines import reconstruct_file, side_by_side_frames, write_frames
     from magvit2.video import probe
 
+    check_output(target, source)
     media = probe(source)
     tokenizer = load_tokenizer(options)
     quality = FrameQuality()

@@ -3,19 +3,23 @@
 from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional, UseAppendAction, arg
 
-from magvit2.cli.common import set_threads, show
+from magvit2.cli.common import Json, Threads, find_device, set_threads, show
+
+Settings = Annotated[
+    UseAppendAction[tuple[tuple[str, ...], ...]], arg(metavar="PATH=VALUE ...", help_behavior_hint="(repeatable)")
+]
 
 
 def tokenizer(
     recipe: Annotated[Positional[str], arg(metavar="RECIPE")],
-    data: Path,
-    out: Path,
-    set: tuple[str, ...] = (),
-    device: str = "cpu",
-    threads: int | None = None,
-    json: bool = False,
+    data: Annotated[Path, arg(metavar="FOLDER")],
+    out: Annotated[Path, arg(metavar="FOLDER")],
+    set: Settings = (),
+    device: Annotated[str, arg(metavar="DEVICE")] = "cpu",
+    threads: Threads = None,
+    json: Json = False,
 ) -> None:
     """Train a tokenizer; the same command again resumes where it was interrupted.
 
@@ -23,9 +27,9 @@ def tokenizer(
         recipe: a recipe's name (clip-a1, videos, images) or a JSON file such as a run's training.json.
         data: folder of videos and images, or one with an index.csv.
         out: folder of the run: checkpoints, metrics.jsonl, samples and, in the end, the model.
-        set: settings to change, PATH=VALUE, such as num_steps=1000 model.base_channels=48.
+        set: settings to change, such as num_steps=1000 model.base_channels=48.
         device: where it runs: cpu, cuda, cuda:1, ...
-        threads: CPU threads; by default PyTorch's choice.
+        threads: CPU threads.
         json: print machine-readable results instead of tables.
     """
     from magvit2.recipes import tokenizer_recipe
@@ -33,6 +37,7 @@ def tokenizer(
     from magvit2.training import train_tokenizer
 
     set_threads(threads)
-    config = with_settings(tokenizer_recipe(recipe), set)
+    find_device(device)
+    config = with_settings(tokenizer_recipe(recipe), [setting for group in set for setting in group])
     model = train_tokenizer(config, data, out, device)
     show(f"trained {recipe}", {"steps": config.num_steps, "model": str(model), "run": str(out)}, json)

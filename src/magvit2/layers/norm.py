@@ -32,7 +32,8 @@ class FrameGroupNorm(nn.Module):
     def forward(self, x: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b c t h w"]:
         """Normalise every frame by itself."""
         frames = x.transpose(1, 2).flatten(0, 1)
-        frames = functional.group_norm(frames, self.groups, self.weight, self.bias, _EPS)
+        # Not functional.group_norm, which refuses an image of one latent position.
+        frames = torch.group_norm(frames, self.groups, self.weight, self.bias, _EPS)
         return frames.unflatten(0, (x.shape[0], x.shape[2])).transpose(1, 2)
 
 

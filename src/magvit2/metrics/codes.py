@@ -39,21 +39,25 @@ class CodeUsage:
 
     @property
     def entropy_bits(self) -> float:
-        """Entropy of the ids' empirical distribution in bits; at most log2 of num_tokens."""
+        """Entropy of the ids' empirical distribution in bits; at most log2 of num_tokens, 0 for no ids."""
         return _entropy_bits(list(self._counts.values()))
 
     @property
     def bit_entropies(self) -> Float[Tensor, " k"]:
-        """Entropy in bits of every bit of the ids, least significant first (spaces whose radices are all 2)."""
+        """Entropy in bits of every bit of the ids, least significant first (spaces whose radices are all 2).
+
+        Without ids they are nan.
+        """
         ids, counts = self._table()
         digits = (ids[:, None] >> torch.arange(self.space.num_bits)) & 1
         ones = (digits.double() * counts[:, None]).sum(dim=0) / counts.sum()
         return (torch.special.entr(ones) + torch.special.entr(1 - ones)) / math.log(2)
 
     def _table(self) -> tuple[Tensor, Tensor]:
-        return torch.tensor(list(self._counts)), torch.tensor(list(self._counts.values()), dtype=torch.float64)
+        ids = torch.tensor(list(self._counts), dtype=torch.int64)
+        return ids, torch.tensor(list(self._counts.values()), dtype=torch.float64)
 
 
 def _entropy_bits(counts: list[int]) -> float:
     total = sum(counts)
-    return -sum(count / total * math.log2(count / total) for count in counts)
+    return sum((count / total * math.log2(total / count) for count in counts), 0.0)

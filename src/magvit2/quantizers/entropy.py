@@ -12,7 +12,6 @@ Beyond 18 bits the second term is taken over groups of about 8 bits, consecutive
 
 import itertools
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import torch

@@ -9,9 +9,10 @@ under a moving camera.
 
 import json
 import math
+import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -46,11 +47,17 @@ class Demo(NamedTuple):
 def run_demo(
     tokenizer: Tokenizer, source: Path | None, folder: Path, bar: Callable[[str, int | None], Progress]
 ) -> Demo:
-    """Encode, decode, measure and show `source` (None: the built-in clip) in `folder`.
+    """Encode, decode, measure and show `source` (None: the built-in clip) in `folder`, made if it is missing.
 
-    `bar(label, total)` returns the function that is told how many frames are done. Raises MediaError for a bad source.
+    `bar(label, total)` returns the function that is told how many frames are done. Raises MediaError for a bad source;
+    a folder that was made for it is removed then.
     """
     clip = _sample() if source is None else _medium(source)
+    with _removed_on_failure(folder):
+        return _run(tokenizer, clip, folder, bar)
+
+
+def _run(tokenizer: Tokenizer, clip: "_Clip", folder: Path, bar: Callable[[str, int | None], Progress]) -> Demo:
     start = time.perf_counter()
     tokens = encode_frames(tokenizer, clip.frames(), clip.fps, bar("encode", clip.num_frames))
     encode_s = time.perf_counter() - start
@@ -73,6 +80,18 @@ def run_demo(
     return Demo(report, files)
 
 
+@contextmanager
+def _removed_on_failure(folder: Path) -> Iterator[None]:
+    """Remove the folder and what is in it where the block raises, unless it was there before."""
+    was_there = folder.exists()
+    try:
+        yield
+    except BaseException:
+        if not was_there:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
 class _Clip(NamedTuple):
     name: str
     fps: Fraction | None
@@ -87,7 +106,12 @@ def _sample() -> _Clip:
 
 def _medium(source: Path) -> _Clip:
     media = probe(source)
-    return _Clip(str(source), media.fps, media.num_frames, lambda: iter(open_media(source)))
+    return _Clip(str(source), media.fps, media.num_frames, lambda: _frames(source))
+
+
+def _frames(source: Path) -> Iterator[Frame]:
+    with open_media(source) as reader:
+        yield from reader
 
 
 class _Timed:

@@ -1,7 +1,16 @@
 """The causal tokenizer: frames to ids and back."""
 
+from magvit2.tokenizer.audit import Audit, audit
 from magvit2.tokenizer.config import TokenizerConfig
 from magvit2.tokenizer.model import Reconstruction, Tokenizer
 from magvit2.tokenizer.presets import TOKENIZER_PRESETS, tokenizer_preset
 
-__all__ = ["TOKENIZER_PRESETS", "Reconstruction", "Tokenizer", "TokenizerConfig", "tokenizer_preset"]
+__all__ = [
+    "TOKENIZER_PRESETS",
+    "Audit",
+    "Reconstruction",
+    "Tokenizer",
+    "TokenizerConfig",
+    "audit",
+    "tokenizer_preset",
+]

@@ -111,7 +111,7 @@ class Tokenizer(Pretrained[TokenizerConfig], nn.Module):
             yield self._encode_group(group, length, memory)
 
     def decode_stream(
-        self, chunks: Iterable[Int[Tensor, "t h w"]], size: Size | None = None, *, num_bits: int | None = None
+        self, chunks: Iterable[Int[Tensor, "_t h w"]], size: Size | None = None, *, num_bits: int | None = None
     ) -> Iterator[Float[Tensor, "3 H W"]]:
         """Yield float32 frames in [-1, 1] as ids [t, h, w] come in, as soon as each latent frame is there.
 

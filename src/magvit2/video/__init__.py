@@ -10,7 +10,7 @@ Importing this package loads neither PyAV nor Pillow; the first file does. Whate
 """
 
 from magvit2.video.images import decode_image, read_image, write_image
-from magvit2.video.paths import is_media
+from magvit2.video.paths import is_image, is_media
 from magvit2.video.probe import MediaInfo, probe
 from magvit2.video.reader import FrameReader, open_media, read_clip
 from magvit2.video.writer import VideoWriter
@@ -20,6 +20,7 @@ __all__ = [
     "MediaInfo",
     "VideoWriter",
     "decode_image",
+    "is_image",
     "is_media",
     "open_media",
     "probe",

@@ -20,18 +20,20 @@ def open_container(path: Path) -> tuple[InputContainer, VideoStream]:
         container = av.open(str(path.absolute()), mode="r", container_options=_OPTIONS, metadata_errors="replace")
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise MediaError(f"{path}: {_why_unreadable(path, error)}") from None
-    stream = next((stream for stream in container.streams.video if not _is_cover_art(stream)), None)
+    stream = next((stream for stream in container.streams.video if _is_decodable_video(stream)), None)
     if stream is None:
         container.close()
-        raise MediaError(f"{path}: holds no video (sound, text or nothing); {_EXPECTED}")
+        raise MediaError(f"{path}: holds no video that can be decoded (sound, an unknown codec, nothing); {_EXPECTED}")
     stream.thread_type = "AUTO"
     if stream.width * stream.height <= _MAX_SMALL_PIXELS:
         stream.thread_count = 1  # starting threads costs more than they save
     return container, stream
 
 
-def _is_cover_art(stream: VideoStream) -> bool:
-    return bool(stream.disposition & type(stream.disposition).attached_pic)
+def _is_decodable_video(stream: VideoStream) -> bool:
+    is_cover_art = bool(stream.disposition & type(stream.disposition).attached_pic)
+    context: object = stream.codec_context  # PyAV's stubs do not say that it is None for an unknown codec
+    return context is not None and not is_cover_art
 
 
 def _why_unreadable(path: Path, error: Exception) -> str:

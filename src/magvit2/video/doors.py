@@ -1,5 +1,6 @@
 """The doors to PyAV (video) and Pillow (images): loaded on first use, silenced, their errors made ours."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -45,6 +46,7 @@ def load_pillow() -> ModuleType:
         import PIL.ImageOps
     except ImportError:
         raise MissingDependencyError("reading images needs Pillow: pip install 'magvit2[video]'") from None
+    logging.getLogger("PIL").addHandler(logging.NullHandler())  # without one, its errors reach standard error as well
     return PIL
 
 

@@ -34,9 +34,9 @@ def is_media(path: str | os.PathLike[str]) -> bool:
     return Path(path).suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES
 
 
-def is_image(path: Path) -> bool:
+def is_image(path: str | os.PathLike[str]) -> bool:
     """Return whether a name ends like a still image or an animated WebP."""
-    return path.suffix.lower() in IMAGE_SUFFIXES
+    return Path(path).suffix.lower() in IMAGE_SUFFIXES
 
 
 def check_readable(path: Path) -> None:
