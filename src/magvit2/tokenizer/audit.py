@@ -32,8 +32,9 @@ def audit(config: TokenizerConfig) -> Audit:
         clips = [torch.empty(1, 3, *size_for((length, 1, 1), config.strides)) for length in (2, 3)]
         codes = [torch.empty(1, config.num_bits, length, 1, 1) for length in (2, 3)]
     pixels = clips[1][0, 0].numel() - clips[0][0, 0].numel()
-    parameters = [_num_parameters(network) for network in (encoder, decoder)]
-    return Audit(sum(parameters), *parameters, _added(encoder, clips) / pixels, _added(decoder, codes) / pixels)
+    encoding, decoding = _num_parameters(encoder), _num_parameters(decoder)
+    work = _added(encoder, clips) / pixels, _added(decoder, codes) / pixels
+    return Audit(encoding + decoding, encoding, decoding, *work)
 
 
 def _num_parameters(network: nn.Module) -> int:
