@@ -9,7 +9,7 @@ from torch import nn
 
 from magvit2 import store
 from magvit2.errors import ConfigError, FormatError, Magvit2Error, ModelNotFoundError
-from magvit2.registry import embedded_folder, embedded_names
+from magvit2.registry import embedded_folder
 from magvit2.store import fingerprint, read_tensors_and_metadata, replacing, write_model, write_tensors
 from magvit2.tokenizer import Tokenizer
 from tests.tokenizer.making import OURS, random_clips, random_tokenizer
@@ -69,7 +69,8 @@ def test_the_fingerprint_names_settings_names_shapes_and_values() -> None:
     name = fingerprint({"k": 1, "l": 2}, tensors)
     assert len(name) == 16 and int(name, 16) >= 0
     assert fingerprint({"l": 2, "k": 1}, dict(reversed(tensors.items()))) == name
-    assert fingerprint({"k": 1, "l": 2}, {**tensors, "a": torch.arange(6.0).view(2, 3).T.contiguous().T.flatten()}) == name
+    strided = torch.arange(6.0).repeat_interleave(2)[::2]
+    assert fingerprint({"k": 1, "l": 2}, {**tensors, "a": strided}) == name
     others = [
         fingerprint({"k": 1, "l": 3}, tensors),
         fingerprint({"k": 1, "l": 2}, {"a": tensors["a"], "c": tensors["b"]}),
@@ -163,7 +164,7 @@ def drop_a_tensor(folder: Path) -> None:
         (lambda f: edit_config(f, author="me"), FormatError, "expected the keys kind, format_version and settings"),
         (lambda f: edit_config(f, settings={"depth": 3}), ConfigError, r"config\.json: unknown key 'depth'"),
         (lambda f: edit_config(f, settings={"num_bits": "many"}), ConfigError, r"config\.json\.num_bits: got 'many'"),
-        (lambda f: edit_config(f, settings=[]), ConfigError, "expected a table of settings"),
+        (lambda f: edit_config(f, settings=[]), FormatError, "expected the keys and values of a configuration"),
         (lambda f: (f / CONFIG).write_text("{"), FormatError, "cannot be read as JSON"),
         (lambda f: (f / CONFIG).write_text("[]"), FormatError, "expected the keys"),
         (lambda f: (f / CONFIG).write_bytes(b"\xff\xfe\x00"), FormatError, "cannot be read as JSON"),
@@ -229,15 +230,6 @@ def test_pickled_weights_are_not_opened(folder: Path) -> None:
 def test_embedded_names_cannot_leave_their_folder() -> None:
     for name in ("", ".", "..", "../tokenizer", "/etc", "a\\b", "unknown"):
         assert embedded_folder("tokenizer", name) is None
-
-
-@pytest.mark.parametrize("name", embedded_names())
-def test_embedded_weights_load_in_the_form_they_are_described(name: str) -> None:
-    found = embedded_folder("tokenizer", name)
-    assert found is not None
-    header = json.loads((found / CONFIG).read_text())
-    if header["kind"] == Tokenizer.kind:
-        assert Tokenizer.from_pretrained(name).fingerprint
 
 
 def test_a_model_can_be_written_without_a_module(tmp_path: Path) -> None:

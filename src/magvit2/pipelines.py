@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from magvit2.data.frames import to_clip, to_frames
 from magvit2.errors import FormatError, InputError, MediaError
 from magvit2.geometry import grid_for
 from magvit2.tokenizer import Tokenizer
@@ -182,13 +183,12 @@ def side_by_side_frames(pairs: Iterable[FramePair]) -> Iterator[Frame]:
 
 def frame_to_float(frame: Frame) -> Float[Tensor, "3 H W"]:
     """Return a uint8 frame as float32 in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1).float() / 127.5 - 1
+    return to_clip(frame[None])[0, :, 0]
 
 
 def frame_to_u8(frame: Float[Tensor, "3 H W"]) -> Frame:
     """Return a frame in [-1, 1] as uint8, rounded."""
-    scaled = ((frame.float() + 1) * 127.5).round().clamp(0, 255)
-    return scaled.byte().permute(1, 2, 0).contiguous().cpu().numpy()
+    return to_frames(frame[:, None])[0]
 
 
 class _Counter:

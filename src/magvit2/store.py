@@ -42,7 +42,8 @@ class Pretrained(Generic[C]):
     ) -> Self:
         """Return the model called `name`, in evaluation mode: embedded weights, a folder, or a hub id ("owner/name").
 
-        Raises ModelNotFoundError where there is none and FormatError where its files are damaged or of another kind.
+        Raises ModelNotFoundError where there is none, FormatError where its files are damaged or of another kind, and
+        ConfigError for settings that no such model has.
         """
         folder = find_model(cls.kind, name)
         config = from_dict(cls.config_class, read_config(folder, cls.kind), f"{folder / CONFIG_NAME}")
@@ -95,6 +96,8 @@ def read_config(folder: Path, kind: str) -> dict[str, Any]:
         raise FormatError(f"{path}: cannot be read as JSON ({error})") from error
     if not isinstance(header, dict) or {"kind", "format_version", "settings"} != set(header):
         raise FormatError(f"{path}: expected the keys kind, format_version and settings")
+    if not isinstance(header["settings"], dict):
+        raise FormatError(f"{path}: expected the keys and values of a configuration under settings")
     if header["kind"] != kind:
         raise FormatError(f"{path}: holds a model of kind {header['kind']!r}, expected {kind!r}")
     if header["format_version"] != FORMAT_VERSION:

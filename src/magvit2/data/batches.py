@@ -14,6 +14,9 @@ from magvit2.data.items import MediaItem
 from magvit2.data.synthetic import moving_camera
 from magvit2.errors import ConfigError, InputError
 
+CUT_PROBABILITY = 0.3
+"""Share of moving-camera clips that cut to another photograph: a tokenizer that never saw a cut smears the old scene."""
+
 
 @dataclass(frozen=True)
 class BatchSpec:
@@ -76,9 +79,18 @@ class TrainingBatches(Dataset[Batch]):
 def _draw(groups: list[list[MediaItem]], spec: BatchSpec, rng: np.random.Generator) -> Frames:
     group = groups[int(rng.integers(len(groups)))]
     item = group[int(rng.integers(len(group)))]
-    if spec.kind != "motion":
-        return random_clip(item, spec.num_frames, spec.size, rng)
-    return moving_camera(read_item(item)[0], spec.num_frames, spec.size, spec.size, rng)
+    if spec.kind == "motion":
+        return _moving(item, group[int(rng.integers(len(group)))], spec, rng)
+    return random_clip(item, spec.num_frames, spec.size, rng)
+
+
+def _moving(item: MediaItem, other: MediaItem, spec: BatchSpec, rng: np.random.Generator) -> Frames:
+    """Move a camera over a photograph and, now and then, cut to another one."""
+    clip = moving_camera(read_item(item)[0], spec.num_frames, spec.size, spec.size, rng)
+    if rng.random() < CUT_PROBABILITY:
+        cut = int(rng.integers(spec.num_frames))
+        clip[cut:] = moving_camera(read_item(other)[0], spec.num_frames, spec.size, spec.size, rng)[cut:]
+    return clip
 
 
 def _groups(items: list[MediaItem], spec: BatchSpec) -> list[list[MediaItem]]:

@@ -34,8 +34,10 @@ def count_frames(item: MediaItem) -> int:
     return item.num_frames if item.num_frames is not None else _count(item)
 
 
-def random_clip(item: MediaItem, num_frames: int, size: int, rng: np.random.Generator) -> Frames:
-    """Return [num_frames, size, size, 3]: a random stretch of time and square of an item, mirrored half of the time.
+def random_clip(
+    item: MediaItem, num_frames: int, size: int, rng: np.random.Generator
+) -> UInt8[np.ndarray, "{num_frames} {size} {size} 3"]:
+    """Return a random stretch of time and square of an item, mirrored half of the time.
 
     Half of the squares are cut at the item's own scale, half are larger ones scaled down. Shorter items repeat their
     last frame; smaller ones are scaled up.
@@ -48,7 +50,7 @@ def random_clip(item: MediaItem, num_frames: int, size: int, rng: np.random.Gene
     return random_square(frames, size, rng)
 
 
-def random_square(frames: Frames, size: int, rng: np.random.Generator) -> Frames:
+def random_square(frames: Frames, size: int, rng: np.random.Generator) -> UInt8[np.ndarray, "T {size} {size} 3"]:
     """Return a random square of all frames, scaled to `size`, mirrored half of the time."""
     height, width = frames.shape[1:3]
     shortest = min(height, width)
@@ -60,7 +62,7 @@ def random_square(frames: Frames, size: int, rng: np.random.Generator) -> Frames
     return resize(np.ascontiguousarray(square), size, size)
 
 
-def resize(frames: Frames, height: int, width: int) -> Frames:
+def resize(frames: Frames, height: int, width: int) -> UInt8[np.ndarray, "T {height} {width} 3"]:
     """Return frames scaled to height x width: bilinear, antialiased where it shrinks."""
     if frames.shape[1:3] == (height, width):
         return frames

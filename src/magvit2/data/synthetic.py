@@ -14,8 +14,10 @@ Photo = UInt8[np.ndarray, "H W 3"]
 _SAMPLES = ("astronaut", "chelsea", "coffee", "rocket")
 
 
-def moving_camera(photo: Photo, num_frames: int, height: int, width: int, rng: np.random.Generator) -> Frames:
-    """Return [num_frames, height, width, 3]: a camera that pans, zooms and rolls smoothly over a photograph.
+def moving_camera(
+    photo: Photo, num_frames: int, height: int, width: int, rng: np.random.Generator
+) -> UInt8[np.ndarray, "{num_frames} {height} {width} 3"]:
+    """Return the frames of a camera that pans, zooms and rolls smoothly over a photograph.
 
     The view stays in the photograph, but for a corner at the limits of zoom and roll, where the picture is mirrored. A
     pan takes 24 frames at least from one end of its range to the other.
@@ -52,7 +54,7 @@ def sample_clip(num_frames: int = 49, height: int = 256, width: int = 256, seed:
     return np.concatenate(clips)
 
 
-def _fitted(photo: Photo, height: int, width: int, rng: np.random.Generator) -> Photo:
+def _fitted(photo: Photo, height: int, width: int, rng: np.random.Generator) -> UInt8[np.ndarray, "Y X 3"]:
     """Scale a photograph to between 1.25 and 2.5 views (no more than its own size unless it is too small)."""
     least = 1.25 * max(height / photo.shape[0], width / photo.shape[1])
     scale = max(least, min(1.0, least * 2 ** rng.random()))

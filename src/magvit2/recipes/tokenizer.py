@@ -28,11 +28,11 @@ _CLIP_A1 = TokenizerTraining(
         BatchSpec("video", batch_size=4, num_frames=9, size=64, weight=2),
         BatchSpec("video", batch_size=2, num_frames=17, size=64, weight=1),
         BatchSpec("video", batch_size=1, num_frames=9, size=128, weight=1, groups=("arid6_160", "cctv_144")),
-        BatchSpec("motion", batch_size=4, num_frames=9, size=64, weight=1, groups=_PHOTOS),
+        BatchSpec("motion", batch_size=4, num_frames=9, size=64, weight=2, groups=_PHOTOS),
         BatchSpec("image", batch_size=12, num_frames=1, size=64, weight=2),
         BatchSpec("image", batch_size=3, num_frames=1, size=128, weight=1, groups=_PHOTOS),
     ),
-    num_steps=9500,
+    num_steps=8500,
     loss=_UNIT_LATENTS,
     optimizer=_ADAMW,
 )

@@ -1,0 +1,88 @@
+"""How well a vocabulary is used, against plain NumPy."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from magvit2.errors import InputError
+from magvit2.metrics import CodeUsage
+from magvit2.tokens import TokenSpace
+
+SPACE = TokenSpace(radices=(2,) * 6, strides=(4, 8, 8))
+
+
+def counted(ids: np.ndarray, space: TokenSpace = SPACE, num_parts: int = 3) -> CodeUsage:
+    usage = CodeUsage(space)
+    for part in np.array_split(ids, num_parts):
+        usage.add(torch.from_numpy(part))
+    return usage
+
+
+def entropy_bits(probabilities: np.ndarray) -> float:
+    positive = probabilities[probabilities > 0]
+    return float(-(positive * np.log2(positive)).sum())
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_random_ids_against_numpy(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    ids = np.minimum(rng.geometric(0.1, (12, 5, 7)), 63)
+    usage = counted(ids)
+    counts = np.bincount(ids.ravel(), minlength=64)
+    ones = [float((ids >> bit & 1).mean()) for bit in range(6)]
+    assert usage.num_tokens == 12 * 5 * 7
+    assert usage.num_distinct == np.unique(ids).size
+    assert usage.usage == np.unique(ids).size / 64
+    assert usage.entropy_bits == pytest.approx(entropy_bits(counts / ids.size))
+    assert usage.bit_entropies.tolist() == pytest.approx([entropy_bits(np.array([p, 1 - p])) for p in ones])
+
+
+def test_the_parts_that_ids_come_in_do_not_matter() -> None:
+    ids = np.random.default_rng(0).integers(0, 64, (10, 3, 3))
+    once, often = counted(ids, num_parts=1), counted(ids[::-1].copy(), num_parts=10)
+    assert (once.num_tokens, once.num_distinct) == (often.num_tokens, often.num_distinct)
+    assert once.entropy_bits == pytest.approx(often.entropy_bits)
+    assert torch.allclose(once.bit_entropies, often.bit_entropies)
+
+
+def test_a_vocabulary_used_evenly_has_all_its_bits() -> None:
+    usage = counted(np.arange(64).reshape(4, 4, 4))
+    assert usage.usage == 1.0
+    assert usage.entropy_bits == pytest.approx(6.0)
+    assert usage.bit_entropies.tolist() == [1.0] * 6
+
+
+def test_one_id_alone_has_none() -> None:
+    usage = counted(np.full((3, 2, 2), 5))
+    assert usage.num_distinct == 1
+    assert math.copysign(1, usage.entropy_bits) == 1  # 0, not -0
+    assert usage.entropy_bits == 0.0
+    assert usage.bit_entropies.tolist() == [0.0] * 6
+
+
+def test_a_dead_bit_is_seen_and_the_least_significant_comes_first() -> None:
+    usage = counted(np.arange(64).reshape(4, 4, 4) & 0b111101)
+    assert usage.bit_entropies.tolist() == [1.0, 0.0, 1.0, 1.0, 1.0, 1.0]
+
+
+def test_without_ids_there_is_nothing_to_say() -> None:
+    usage = CodeUsage(SPACE)
+    assert (usage.num_tokens, usage.num_distinct, usage.usage, usage.entropy_bits) == (0, 0, 0.0, 0.0)
+    assert usage.bit_entropies.isnan().all()
+
+
+def test_a_vocabulary_of_2_to_the_18_is_counted_by_what_is_seen() -> None:
+    space = TokenSpace(radices=(2,) * 18, strides=(4, 8, 8))
+    usage = counted(np.array([[[0, 2**18 - 1]], [[0, 2**17]]]), space, num_parts=2)
+    assert usage.num_distinct == 3
+    assert usage.usage == 3 / 2**18
+    assert usage.bit_entropies[17] == 1.0
+
+
+def test_bits_are_for_spaces_of_bits() -> None:
+    usage = counted(np.array([[[0, 7]]]), TokenSpace(radices=(8, 5), strides=(4, 8, 8)), num_parts=1)
+    assert usage.entropy_bits == 1.0
+    with pytest.raises(InputError, match="every radix is 2"):
+        _ = usage.bit_entropies
