@@ -15,7 +15,7 @@ from magvit2.data.synthetic import moving_camera
 from magvit2.errors import ConfigError, InputError
 
 CUT_PROBABILITY = 0.3
-"""Share of moving-camera clips that cut to another photograph: a tokenizer that never saw a cut smears the old scene."""
+"""Share of moving-camera clips that cut to another photograph; a tokenizer that never saw a cut smears over it."""
 
 
 @dataclass(frozen=True)
