@@ -43,19 +43,21 @@ class WatchedFrames:
 
 
 class EchoTokenizer(Tokenizer):
-    """Gives back what it was given, `gap` grey levels brighter, and the ids that it is told to give."""
+    """Gives back every frame that it was given, brighter by the next of `gaps` (in grey levels; 0 when they run out).
 
-    def __init__(self, gap: int = 0, ids: Iterable[int] = ()) -> None:
+    Its ids are the next of `ids`, 0 when they run out.
+    """
+
+    def __init__(self, gaps: Iterable[int] = (), ids: Iterable[int] = ()) -> None:
         super().__init__(tiny_config())
-        self.gap = gap
-        self.next_ids = iter(list(ids))
+        self.next_gaps, self.next_ids = iter(list(gaps)), iter(list(ids))
         self._groups: list[list[Tensor]] = []
 
     def encode_stream(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
         group: list[Tensor] = []
         length = 1
         for frame in frames:
-            group.append(frame)
+            group.append(frame + next(self.next_gaps, 0) / 127.5)
             if len(group) == length:
                 yield self._taken(group)
                 group, length = [], 4
@@ -66,8 +68,7 @@ class EchoTokenizer(Tokenizer):
         self, chunks: Iterable[Tensor], size: tuple[int, int, int] | None = None, *, num_bits: int | None = None
     ) -> Iterator[Tensor]:
         for _ in chunks:
-            for frame in self._groups.pop(0):
-                yield frame + self.gap / 127.5
+            yield from self._groups.pop(0)
 
     def _taken(self, group: list[Tensor]) -> Tensor:
         self._groups.append(group)

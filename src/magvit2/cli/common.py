@@ -133,22 +133,22 @@ def show(title: str, rows: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
         show_json(dict(rows))
         return
-    table = Table(title=Text(title), title_justify="left", show_header=False)
+    table = Table(show_header=False)
     table.add_column(style="bold")
     table.add_column()
     for name, value in rows.items():
         table.add_row(Text(name), Text(format_value(value)))  # Text: a name may hold [brackets]
-    _console().print(table)
+    _print(title, table)
 
 
 def show_table(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Print a table with a header."""
-    table = Table(title=Text(title), title_justify="left")
+    table = Table()
     for index, name in enumerate(header):
         table.add_column(Text(name), justify="right" if index else "left")
     for row in rows:
         table.add_row(*(Text(format_value(value)) for value in row))
-    _console().print(table)
+    _print(title, table)
 
 
 def show_json(value: Any) -> None:
@@ -169,9 +169,11 @@ def format_value(value: Any) -> str:
     return "-" if value is None else str(value)
 
 
-def _console() -> Console:
-    """A terminal's own width; files and pipes get lines that are not folded."""
-    return Console() if sys.stdout.isatty() else Console(width=_WIDE)
+def _print(title: str, table: Table) -> None:
+    """Print in a terminal's own width; files and pipes get lines that are not folded."""
+    console = Console() if sys.stdout.isatty() else Console(width=_WIDE)
+    console.print(Text(title, style="italic"), soft_wrap=True)
+    console.print(table)
 
 
 def _plain(value: Any) -> Any:

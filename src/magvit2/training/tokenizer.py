@@ -31,11 +31,11 @@ def train_tokenizer(config: TokenizerTraining, source: Path, folder: Path, devic
     A run that was interrupted goes on from its last checkpoint, exactly: the same losses as if it had not been. Raises
     TrainingError where the folder holds another run or a loss stops being finite.
     """
+    batches = TrainingBatches(find_items(source), config.batches, config.num_steps, config.seed)
     _claim(folder, config)
     state = _start(config, device)
     checkpoint = latest_checkpoint(folder / "checkpoints")
     first_step = load_checkpoint(checkpoint, state) if checkpoint else 0
-    batches = TrainingBatches(find_items(source), config.batches, config.num_steps, config.seed)
     with Journal(folder, first_step, config.num_steps) as journal:
         for step, batch in enumerate(_loader(batches, config, first_step), first_step):
             _train_step(step, batch, state, config, journal)
@@ -76,6 +76,7 @@ def _loader(batches: TrainingBatches, config: TokenizerTraining, first_step: int
         batch_size=None,
         num_workers=workers,
         worker_init_fn=_quiet_worker,
+        generator=torch.Generator(),  # else each start of a loader would take from the run's own chance
         prefetch_factor=4 if workers else None,
     )
     try:

@@ -1,0 +1,183 @@
+"""Training a tokenizer: it learns, it leaves what it promises, and it stops with a reason."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from magvit2.data.batches import BatchSpec
+from magvit2.data.frames import read_item, to_frames
+from magvit2.data.items import MediaItem
+from magvit2.errors import ConfigError, MediaError, TrainingError
+from magvit2.losses import LossTerms
+from magvit2.schema import from_dict, to_dict
+from magvit2.store import read_tensors
+from magvit2.tokenizer import Tokenizer
+from magvit2.training import TokenizerTraining, train_tokenizer
+from magvit2.training import tokenizer as trainer
+from magvit2.training.journal import Journal
+from magvit2.video import read_image
+from tests.data.making import write_video
+from tests.training.making import TINY, journal, make_pictures
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The training data."""
+    return make_pictures(tmp_path_factory.mktemp("source"))
+
+
+def test_training_on_one_clip_learns_it(tmp_path: Path) -> None:
+    frames = read_item(MediaItem(make_pictures(tmp_path / "s") / "clips" / "0.mkv", "video", ""))[:5, :, :16]
+    write_video(tmp_path / "one" / "clip.mkv", frames)
+    config = dataclasses.replace(
+        TINY, batches=(BatchSpec("video", 2, 5, 16),), num_steps=40, checkpoint_every=40, sample_every=40
+    )
+    folder = train_tokenizer(config, tmp_path / "one", tmp_path / "run")
+    lines = journal(tmp_path / "run")
+    assert [line["step"] for line in lines] == list(range(40))
+    psnr = [line["psnr"] for line in lines]
+    assert np.mean(psnr[-5:]) > np.mean(psnr[:5]) + 3
+    ids = Tokenizer.from_pretrained(folder).encode(torch.zeros(1, 3, 5, 16, 16))
+    assert ids.shape == (1, 2, 2, 2)
+
+
+def test_a_run_leaves_its_settings_journal_pictures_checkpoints_and_model(source: Path, tmp_path: Path) -> None:
+    config = dataclasses.replace(TINY, num_steps=5, checkpoint_every=1, keep_checkpoints=2, log_every=2, sample_every=2)
+    folder = train_tokenizer(config, source, tmp_path)
+    assert folder == tmp_path / "model"
+    assert trainer.json.loads((tmp_path / "training.json").read_text()) == to_dict(config)
+    assert [line["step"] for line in journal(tmp_path)] == [0, 2, 4]
+    assert sorted(p.name for p in (tmp_path / "samples").iterdir()) == ["step-00000002.png", "step-00000004.png"]
+    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["step-00000004", "step-00000005"]
+    tensors = read_tensors(tmp_path / "checkpoints" / "step-00000005" / "state.safetensors")
+    loaded = Tokenizer.from_pretrained(folder).state_dict()
+    assert all(torch.equal(value, tensors[f"average.{key}"]) for key, value in loaded.items())
+    assert not torch.equal(tensors["model.encoder.stem.weight"], tensors["average.encoder.stem.weight"])
+
+
+def test_a_journal_line_says_what_was_measured(source: Path, tmp_path: Path) -> None:
+    train_tokenizer(dataclasses.replace(TINY, num_steps=1), source, tmp_path)
+    (line,) = journal(tmp_path)
+    assert line["kind"] in ("video", "image")
+    assert line["lr"] == pytest.approx(TINY.optimizer.lr / 2)
+    assert 0 <= line["least_bit_entropy"] <= 1 and 0 < line["distinct_ids"] <= 1
+    numbers = {"step", "loss", "psnr", "commitment", "sample_entropy", "batch_entropy", "grad_norm"}
+    assert numbers < line.keys() and all(np.isfinite(line[name]) for name in numbers)
+
+
+def test_pictures_show_first_middle_and_last_frames_above_their_reconstructions(tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    originals, decoded = torch.rand(2, 2, 3, 9, 4, 6, generator=generator) * 2 - 1
+    Journal(tmp_path, 0, 10).pictures(3, originals, decoded * 3)
+    picture = read_image(tmp_path / "samples" / "step-00000003.png")
+    assert picture.shape == (8, 2 * 3 * 6, 3)
+    for clip in range(2):
+        for column, frame in enumerate((0, 4, 8)):
+            left = (3 * clip + column) * 6
+            assert (picture[:4, left : left + 6] == to_frames(originals[clip])[frame]).all()
+            assert (picture[4:, left : left + 6] == to_frames((3 * decoded[clip]).clamp(-1, 1))[frame]).all()
+
+
+def test_bfloat16_arithmetic_keeps_float32_weights_and_losses(source: Path, tmp_path: Path) -> None:
+    seen: list[LossTerms] = []
+    config = dataclasses.replace(TINY, num_steps=2, precision="bf16")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer, "tokenizer_loss", _recorded(seen))
+        train_tokenizer(config, source, tmp_path)
+    assert all(term.dtype == torch.float32 for terms in seen for term in terms)
+    assert seen[0].total.item() != _first_loss(source, tmp_path / "fp32")  # it did compute in another type
+    assert all(v.dtype == torch.float32 for v in Tokenizer.from_pretrained(tmp_path / "model").state_dict().values())
+
+
+def _first_loss(source: Path, folder: Path) -> float:
+    train_tokenizer(dataclasses.replace(TINY, num_steps=1), source, folder)
+    return journal(folder)[0]["loss"]
+
+
+def _recorded(seen: list[LossTerms]) -> object:
+    tokenizer_loss = trainer.tokenizer_loss
+
+    def loss(*arguments: object) -> LossTerms:
+        seen.append(tokenizer_loss(*arguments))  # type: ignore[arg-type]
+        return seen[-1]
+
+    return loss
+
+
+def broken(name: str) -> object:
+    """A loss of which one term, and so the total, is not a number from step 2 on."""
+    tokenizer_loss = trainer.tokenizer_loss
+
+    def loss(*arguments: Tensor) -> LossTerms:
+        terms = tokenizer_loss(*arguments)  # type: ignore[arg-type]
+        bad = float("nan") if arguments[4] == 2 else 0.0
+        return terms._replace(total=terms.total + bad, **{name: getattr(terms, name) + bad})
+
+    return loss
+
+
+@pytest.mark.parametrize("name", ["reconstruction", "commitment", "sample_entropy", "batch_entropy", "total"])
+def test_a_loss_that_is_no_number_stops_the_run_and_is_named(
+    name: str, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "tokenizer_loss", broken(name))
+    with pytest.raises(TrainingError, match=f"step 2: {name} is nan") as error:
+        train_tokenizer(dataclasses.replace(TINY, checkpoint_every=2), source, tmp_path)
+    assert "\n" not in str(error.value)
+    assert [line["step"] for line in journal(tmp_path)] == [0, 1]
+    tensors = read_tensors(tmp_path / "checkpoints" / "step-00000002" / "state.safetensors")
+    assert all(torch.isfinite(value).all() for value in tensors.values() if value.is_floating_point())
+
+
+def test_a_rate_that_is_far_too_high_stops_the_run(source: Path, tmp_path: Path) -> None:
+    optimizer = dataclasses.replace(TINY.optimizer, lr=1e30, warmup_steps=0)
+    with pytest.raises(TrainingError, match=r"step 1: .* is (nan|inf); .*lower optimizer\.lr"):
+        train_tokenizer(dataclasses.replace(TINY, optimizer=optimizer), source, tmp_path)
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_damaged_video_is_one_line_with_and_without_workers(num_workers: int, source: Path, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    path = tmp_path / "data" / "cut.mkv"
+    path.write_bytes((source / "clips" / "0.mkv").read_bytes()[:200])
+    config = dataclasses.replace(TINY, batches=TINY.batches[:1], num_workers=num_workers)
+    with pytest.raises(MediaError) as error:
+        train_tokenizer(config, tmp_path / "data", tmp_path / "run")
+    assert str(error.value).startswith(f"{path}: ") and "\n" not in str(error.value)
+
+
+def test_gradients_are_clipped_only_where_it_is_asked(source: Path, tmp_path: Path) -> None:
+    norms = []
+    for limit in (0.0, 1e-3):
+        config = dataclasses.replace(
+            TINY, num_steps=2, optimizer=dataclasses.replace(TINY.optimizer, max_grad_norm=limit)
+        )
+        folder = tmp_path / str(limit)
+        train_tokenizer(config, source, folder)
+        moments = read_tensors(folder / "checkpoints" / "step-00000002" / "state.safetensors")
+        norms.append(sum(v.square().sum() for k, v in moments.items() if k.endswith("exp_avg")).sqrt().item())
+    assert norms[1] <= 1e-3 < norms[0]
+
+
+def test_settings_survive_their_file() -> None:
+    assert from_dict(TokenizerTraining, to_dict(TINY)) == TINY
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batches": ()}, "at least one kind of batch"),
+        ({"num_steps": 0}, "one step"),
+        ({"log_every": 0}, "1 or more"),
+        ({"keep_checkpoints": 0}, "1 or more"),
+        ({"batches": (BatchSpec("video", 1, 4, 16),)}, r"\(4, 16, 16\) do not fill .*; \(5, 16, 16\) would"),
+        ({"batches": (BatchSpec("image", 1, 1, 20),)}, r"\(1, 20, 20\) do not fill .*; \(1, 24, 24\) would"),
+    ],
+)
+def test_a_training_that_cannot_be_is_refused(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        dataclasses.replace(TINY, **changes)
