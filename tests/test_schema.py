@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -30,16 +30,16 @@ class Whole:
 EXAMPLE = Whole(Part(3, ("a", "b")), (Part(1), Part(2)), (4, 5.5), "slow", 1.0, 7, is_on=True)
 
 
-def test_json_and_back_is_the_same_configuration():
+def test_json_and_back_is_the_same_configuration() -> None:
     text = json.dumps(to_dict(EXAMPLE))
     assert from_dict(Whole, json.loads(text)) == EXAMPLE
 
 
-def test_what_has_a_default_may_be_left_out():
+def test_what_has_a_default_may_be_left_out() -> None:
     assert from_dict(Whole, {"part": {"size": 1}}) == Whole(Part(1))
 
 
-def test_an_integer_will_do_as_a_number_and_becomes_one():
+def test_an_integer_will_do_as_a_number_and_becomes_one() -> None:
     rate = from_dict(Whole, {"part": {"size": 1}, "rate": 2}).rate
     assert rate == 2.0 and isinstance(rate, float)
 
@@ -67,25 +67,25 @@ def test_an_integer_will_do_as_a_number_and_becomes_one():
         ([1], r"config: got \[1\], expected a table of settings"),
     ],
 )
-def test_a_wrong_value_is_one_line_that_names_its_key(values, message):
+def test_a_wrong_value_is_one_line_that_names_its_key(values: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message) as error:
         from_dict(Whole, values)
     assert "\n" not in str(error.value)
 
 
-def test_settings_are_applied_in_order_and_reach_into_parts():
+def test_settings_are_applied_in_order_and_reach_into_parts() -> None:
     settings = ["part.size=8", "kind=slow", "rate=1", "limit=null", 'part.names=["x"]', "part.size=9", "pair=[2, 3]"]
     assert with_settings(EXAMPLE, settings) == Whole(
         Part(9, ("x",)), EXAMPLE.parts, (2, 3.0), "slow", 1.0, None, is_on=True
     )
 
 
-def test_a_setting_can_replace_a_list_of_parts():
+def test_a_setting_can_replace_a_list_of_parts() -> None:
     changed = with_settings(EXAMPLE, ['parts=[{"size": 5, "names": ["n"]}]'])
     assert changed.parts == (Part(5, ("n",)),)
 
 
-def test_settings_leave_the_given_configuration_alone():
+def test_settings_leave_the_given_configuration_alone() -> None:
     with_settings(EXAMPLE, ["rate=9"])
     assert EXAMPLE.rate == 1.0
 
@@ -101,7 +101,7 @@ def test_settings_leave_the_given_configuration_alone():
         ("kind=medium", "expected one of 'fast', 'slow'"),
     ],
 )
-def test_a_wrong_setting_is_one_line_that_names_it(setting, message):
+def test_a_wrong_setting_is_one_line_that_names_it(setting: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message) as error:
         with_settings(EXAMPLE, [setting])
     assert "\n" not in str(error.value)

@@ -117,6 +117,8 @@ def write_model(folder: Path, kind: str, settings: Mapping[str, Any], tensors: M
     if folder.exists() and not _may_hold_model(folder):
         raise FormatError(f"{folder}: is not empty and holds no model; give a new folder")
     folder.mkdir(parents=True, exist_ok=True)
+    for leftover in folder.glob(f".*{_PARTIAL}"):  # of a writer that was killed
+        leftover.unlink()
     header = {"kind": kind, "format_version": FORMAT_VERSION, "settings": dict(settings)}
     write_tensors(folder / TENSORS_NAME, tensors)
     write_text(folder / CONFIG_NAME, json.dumps(header, indent=2) + "\n")

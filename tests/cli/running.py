@@ -55,3 +55,8 @@ def save_clip(path: Path, frames: Iterable[np.ndarray], fps: Fraction = Fraction
     """Write a clip without loss; return its path."""
     write_frames(path, frames, fps, lossless=True)
     return path
+
+
+def tree(folder: Path) -> list[str]:
+    """Everything below a folder, hidden files too."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))

@@ -34,7 +34,7 @@ def write_strip(path: Path, frames: Frames) -> Path:
 def write_tar(path: Path, levels: dict[str, int], mode: str = "w") -> Path:
     """Write a tar file of grey images by their names, and a text file beside them."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, mode) as archive:  # type: ignore[call-overload]
+    with tarfile.open(path, mode) as archive:
         for name, level in levels.items():
             _add(archive, name, _png(level))
         _add(archive, "README.txt", b"not an image")

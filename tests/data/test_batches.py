@@ -35,6 +35,7 @@ def test_a_batch_is_a_function_of_seed_and_step(items: list[MediaItem]) -> None:
     assert all(same(ours[step], backwards[step]) for step in range(30))
     other = TrainingBatches(items, MIXTURE, 30, seed=8)
     assert not all(same(ours[step], other[step]) for step in range(30))
+    assert not all(same(ours[step + 1], other[step]) for step in range(29))  # nor is it the same run a step later
     assert len({ours[step].clips_u8.numpy().tobytes() for step in range(30)}) > 10
 
 

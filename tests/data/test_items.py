@@ -43,7 +43,7 @@ def test_a_folder_without_an_index_holds_its_media_labelled_by_their_folders(tmp
     (tmp_path / "sports" / "notes.txt").write_text("no medium")
     (tmp_path / "sports" / ".e.mkv.12ab.partial").write_bytes(b"half a video")
     for split in ("train", "test"):
-        items = find_items(tmp_path, split)  # type: ignore[arg-type]
+        items = find_items(tmp_path, split)
         assert [(i.path.name, i.kind, i.group, i.label) for i in items] == [
             ("a.mkv", "video", "", ""),
             ("c.png", "image", "sports", "sports"),
@@ -99,7 +99,9 @@ def test_the_real_index_keeps_train_apart_and_finds_every_group(data_dir: Path) 
     train, val, test = (find_items(data_dir, split) for split in ("train", "val", "test"))
     places = [{(item.path, item.member) for item in items} for items in (train, val, test)]
     assert len(set.union(*places)) == len(train) + len(val) + len(test)
-    assert {"arid6_160", "cctv_144", "imagenet_sample256", "tiny_imagenet50", "weizmann4_64"} <= {i.group for i in train}
+    assert {"arid6_160", "cctv_144", "imagenet_sample256", "tiny_imagenet50", "weizmann4_64"} <= {
+        i.group for i in train
+    }
     assert all(item.path.is_file() for items in (train, val, test) for item in items)
     for item in first_of_each_group(train, 1):
         assert read_item(item, num_frames=2).ndim == 4

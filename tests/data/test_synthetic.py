@@ -28,7 +28,7 @@ def test_the_camera_moves_and_moves_smoothly(seed: int) -> None:
     frames = moving_camera(slope(120, 160), 17, 32, 32, np.random.default_rng(seed)).astype(int)
     assert (abs(frames[..., 2] - 90) <= 1).all()  # the constant channel stays, to the rounding
     steps = abs(np.diff(frames[..., :2], axis=0)).mean(axis=(1, 2, 3))
-    assert 0 < abs(frames[-1] - frames[0]).mean() and steps.max() < 12
+    assert abs(frames[-1] - frames[0]).mean() > 0 and steps.max() < 12
     turns = abs(np.diff(frames[..., :2].mean(axis=(1, 2)), n=2, axis=0))
     assert turns.max() < 1.5  # a pan does not jerk
     assert (frames[:, :, -1, 1] > frames[:, :, 0, 1]).all() and (frames[:, -1, :, 0] > frames[:, 0, :, 0]).all()

@@ -113,7 +113,7 @@ def test_inference_goes_to_onednn_and_equals_pytorch_s_convolution(
 def _recorded(function: object, calls: list[object]) -> object:
     def call(*arguments: object) -> Tensor:
         calls.append(arguments)
-        return function(*arguments)  # type: ignore[operator]
+        return function(*arguments)
 
     return call
 

@@ -44,9 +44,7 @@ def test_position_norm_has_mean_0_and_variance_1_over_channels_before_its_affine
 
 
 @pytest.mark.parametrize(("kind", "is_alone"), [("frame", False), ("position", True)])
-def test_one_changed_pixel_reaches_no_other_frame(
-    kind: NormKind, is_alone: bool, generator: torch.Generator
-) -> None:
+def test_one_changed_pixel_reaches_no_other_frame(kind: NormKind, is_alone: bool, generator: torch.Generator) -> None:
     norm, x = make_norm(16, kind).double(), some_features(generator, 16)
     y = x.clone()
     y[0, :, 1, 2, 3] = torch.randn(16, generator=generator, dtype=torch.float64)

@@ -22,7 +22,15 @@ def clips(value: float) -> Tensor:
 
 
 def test_the_paper_s_weights_are_the_default() -> None:
-    assert PAPER == LossWeights(5.0, 0.25, 0.1, 3.0, 2000, 0.01)
+    published = LossWeights(
+        reconstruction=5.0,
+        commitment=0.25,
+        entropy=0.1,
+        entropy_boost=3.0,
+        entropy_boost_steps=2000,
+        temperature=0.01,
+    )
+    assert LossWeights() == published
 
 
 def test_commitment_is_the_mean_squared_distance_to_the_codes() -> None:

@@ -50,7 +50,9 @@ def test_ids_take_codes_of_the_type_that_is_asked_for() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_gradients_pass_straight_through_and_codes_stay_exact(dtype: torch.dtype, generator: torch.Generator) -> None:
-    latents = (3 * torch.randn(64, 18, generator=generator)).to(dtype).requires_grad_()
+    latents = 3 * torch.randn(64, 18, generator=generator)
+    latents[0] = 1e9 * latents[0].sign()  # beside which 1 is nothing
+    latents = latents.to(dtype).requires_grad_()
     weights = torch.randn(64, 18, generator=generator).to(dtype)
     codes = LFQ(18)(latents).codes
     assert set(codes.flatten().tolist()) == {-1.0, 1.0}

@@ -1,4 +1,6 @@
-"""However a clip is cut or batched, its ids and frames are the same, bit for bit; training's whole clips agree closely."""
+"""However a clip is cut or batched, its ids and frames are the same, bit for bit; whole clips in training are close."""
+
+from collections.abc import Iterable, Iterator
 
 import pytest
 import torch
@@ -74,7 +76,9 @@ def test_canonical_chunks_equal_the_whole_clip(
         latents = chunked_latents(tokenizer, clips)
     torch.testing.assert_close(latents, whole.quantized.latents, atol=tolerance, rtol=0)
     is_clear = whole.quantized.latents.abs().amin(dim=-1) > tolerance
-    assert torch.equal(tokenizer.encode(clips)[is_clear], whole.quantized.ids[is_clear]) and is_clear.float().mean() > 0.9
+    assert (
+        torch.equal(tokenizer.encode(clips)[is_clear], whole.quantized.ids[is_clear]) and is_clear.float().mean() > 0.9
+    )
     decoded = tokenizer.decode(whole.quantized.ids)
     expected = whole.clips.float().clamp(-1, 1)
     torch.testing.assert_close(decoded, expected, atol=max(tolerance, 1e-6), rtol=0)
@@ -105,13 +109,16 @@ def test_any_cut_of_the_ids_decodes_to_the_same_frames(config: TokenizerConfig) 
 
 def test_streams_keep_up_with_their_input() -> None:
     """Ids come as soon as their frames are there, and frames as soon as their ids are: nothing waits for the end."""
-    tokenizer = random_tokenizer(VIDEO_CONFIGS["ours"])
-    clips, taken = random_clips(1, 9, 8, 8), []
-    frames = (taken.append(number) or frame for number, frame in enumerate(clips[0].unbind(dim=1)))
-    stream = tokenizer.encode_stream(frames)
-    assert [(next(stream).shape[0], len(taken)) for _ in range(3)] == [(1, 1), (1, 5), (1, 9)]
+    tokenizer, clips = random_tokenizer(VIDEO_CONFIGS["ours"]), random_clips(1, 9, 8, 8)
+    taken: list[Tensor] = []
 
-    ids, given = tokenizer.encode(clips)[0], []
-    chunks = (given.append(number) or chunk for number, chunk in enumerate(ids.split(1)))
-    decoded = tokenizer.decode_stream(chunks)
-    assert [len(given) for _ in decoded] == [1] + [2] * 4 + [3] * 4
+    def noted(parts: Iterable[Tensor]) -> Iterator[Tensor]:
+        for part in parts:
+            taken.append(part)
+            yield part
+
+    chunks = tokenizer.encode_stream(noted(clips[0].unbind(dim=1)))
+    assert [(len(chunk), len(taken)) for chunk in chunks] == [(1, 1), (1, 5), (1, 9)]
+    taken.clear()
+    frames = tokenizer.decode_stream(noted(tokenizer.encode(clips)[0].split(1)))
+    assert [len(taken) for _ in frames] == [1] + [2] * 4 + [3] * 4

@@ -1,4 +1,4 @@
-"""What one of several processes does in test_distributed: its share of a batch, its gradients averaged with the others'."""
+"""What one of several processes does: it takes its share of a batch and averages its gradients with the others."""
 
 from pathlib import Path
 

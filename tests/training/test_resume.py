@@ -12,8 +12,8 @@ import pytest
 from magvit2.data.batches import TrainingBatches
 from magvit2.errors import FormatError, InputError, TrainingError
 from magvit2.store import read_tensors, write_tensors
-from magvit2.training import train_tokenizer
 from magvit2.training import tokenizer as trainer
+from magvit2.training import train_tokenizer
 from tests.training.making import TINY, journal, make_pictures, results
 
 PLACES = ("step", "model", "checkpoint")
@@ -70,7 +70,7 @@ def test_an_interrupted_run_resumes_exactly_and_drops_lines_beyond_its_checkpoin
     update_ema = trainer.update_ema
 
     def interrupted(*arguments: object) -> None:
-        update_ema(*arguments)  # type: ignore[arg-type]
+        update_ema(*arguments)
         if arguments[-1] == 5:
             raise KeyboardInterrupt
 
@@ -134,6 +134,6 @@ def drop_a_tensor(checkpoint: Path) -> None:
 @pytest.mark.parametrize("harm", [harm_state, harm_header, drop_a_tensor])
 def test_a_damaged_checkpoint_is_refused_by_name(harm: object, source: Path, tmp_path: Path) -> None:
     train_tokenizer(dataclasses.replace(TINY, num_steps=1), source, tmp_path)
-    harm(tmp_path / "checkpoints" / "step-00000001")  # type: ignore[operator]
+    harm(tmp_path / "checkpoints" / "step-00000001")
     with pytest.raises(FormatError, match="step-00000001"):
         train_tokenizer(dataclasses.replace(TINY, num_steps=1), source, tmp_path)

@@ -1,6 +1,7 @@
 """Training a tokenizer: it learns, it leaves what it promises, and it stops with a reason."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,7 @@ def test_a_run_leaves_its_settings_journal_pictures_checkpoints_and_model(source
     config = dataclasses.replace(TINY, num_steps=5, checkpoint_every=1, keep_checkpoints=2, log_every=2, sample_every=2)
     folder = train_tokenizer(config, source, tmp_path)
     assert folder == tmp_path / "model"
-    assert trainer.json.loads((tmp_path / "training.json").read_text()) == to_dict(config)
+    assert json.loads((tmp_path / "training.json").read_text()) == to_dict(config)
     assert [line["step"] for line in journal(tmp_path)] == [0, 2, 4]
     assert sorted(p.name for p in (tmp_path / "samples").iterdir()) == ["step-00000002.png", "step-00000004.png"]
     assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["step-00000004", "step-00000005"]
@@ -102,7 +103,7 @@ def _recorded(seen: list[LossTerms]) -> object:
     tokenizer_loss = trainer.tokenizer_loss
 
     def loss(*arguments: object) -> LossTerms:
-        seen.append(tokenizer_loss(*arguments))  # type: ignore[arg-type]
+        seen.append(tokenizer_loss(*arguments))
         return seen[-1]
 
     return loss
@@ -113,9 +114,9 @@ def broken(name: str) -> object:
     tokenizer_loss = trainer.tokenizer_loss
 
     def loss(*arguments: Tensor) -> LossTerms:
-        terms = tokenizer_loss(*arguments)  # type: ignore[arg-type]
+        terms = tokenizer_loss(*arguments)
         bad = float("nan") if arguments[4] == 2 else 0.0
-        return terms._replace(total=terms.total + bad, **{name: getattr(terms, name) + bad})
+        return terms._replace(**{part: getattr(terms, part) + bad for part in {name, "total"}})
 
     return loss
 

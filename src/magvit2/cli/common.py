@@ -115,9 +115,6 @@ def progress_bars(unit: str = "frames") -> Iterator[Callable[[str, int | None], 
         yield add
 
 
-_WIDE = 10_000
-
-
 class _Rate(ProgressColumn):
     def __init__(self, unit: str) -> None:
         super().__init__()
@@ -171,7 +168,7 @@ def format_value(value: Any) -> str:
 
 def _print(title: str, table: Table) -> None:
     """Print in a terminal's own width; files and pipes get lines that are not folded."""
-    console = Console() if sys.stdout.isatty() else Console(width=_WIDE)
+    console = Console() if sys.stdout.isatty() else Console(width=10_000)
     console.print(Text(title, style="italic"), soft_wrap=True)
     console.print(table)
 

@@ -60,8 +60,10 @@ class CausalConv3d(nn.Module):
         length = self.kernel[0] - self.stride[0]
         if length <= 0:
             return x[:, :, :0]
-        past = x[:, :, :1].expand(-1, -1, length, -1, -1) if tail is None else tail
-        return torch.cat([past, x], dim=2)[:, :, -length:].contiguous(memory_format=torch.channels_last_3d)
+        if x.shape[2] < length:
+            past = x[:, :, :1].expand(-1, -1, length, -1, -1) if tail is None else tail
+            x = torch.cat([past, x], dim=2)
+        return x[:, :, -length:].contiguous(memory_format=torch.channels_last_3d)
 
     def extra_repr(self) -> str:
         """Show the settings in a printed model."""

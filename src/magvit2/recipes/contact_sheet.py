@@ -2,12 +2,14 @@
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from magvit2.data.frames import resize
-from magvit2.pipelines import Frame, FramePair
+from magvit2.pipelines import FramePair
 from magvit2.tokens import Tokens, TokenSpace
+
+Picture = UInt8[np.ndarray, "_ _ 3"]
 
 COLUMNS = 6
 _WIDTH = 256
@@ -19,7 +21,7 @@ def pick_frames(tokens: Tokens, columns: int = COLUMNS) -> list[int]:
     return sorted({round(i) for i in np.linspace(0, tokens.size[0] - 1, columns)})
 
 
-def contact_sheet(pairs: list[FramePair], tokens: Tokens) -> Frame:
+def contact_sheet(pairs: list[FramePair], tokens: Tokens) -> Picture:
     """Return a picture with a column for each of `pairs`, the frames that `pick_frames` chose.
 
     Rows: the original, the ids that cover it, the reconstruction.
@@ -34,7 +36,7 @@ def contact_sheet(pairs: list[FramePair], tokens: Tokens) -> Frame:
     return _joined(columns, axis=1)
 
 
-def token_picture(ids: Int[Tensor, "h w"], space: TokenSpace) -> Frame:
+def token_picture(ids: Int[Tensor, "h w"], space: TokenSpace) -> Picture:
     """Return ids as colours, one pixel each: the low, middle and high third of their digits are red, green and blue."""
     factors = space.ids_to_factors(ids, min(3, len(space.radices)))
     sizes = torch.tensor(space.factor_sizes(factors.shape[-1]))
@@ -44,14 +46,14 @@ def token_picture(ids: Int[Tensor, "h w"], space: TokenSpace) -> Frame:
     return picture.numpy()
 
 
-def _stacked(frames: list[Frame]) -> Frame:
+def _stacked(frames: list[Picture]) -> Picture:
     height, width = frames[0].shape[:2]
     scale = min(1.0, _WIDTH / width)
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
     return _joined([resize(np.ascontiguousarray(frame)[None], *size)[0] for frame in frames], axis=0)
 
 
-def _joined(pictures: list[Frame], axis: int) -> Frame:
+def _joined(pictures: list[Picture], axis: int) -> Picture:
     shape = list(pictures[0].shape)
     shape[axis] = _GAP
     gap = np.full(shape, 255, dtype=np.uint8)

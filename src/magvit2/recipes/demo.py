@@ -165,7 +165,7 @@ def _report(name: str, tokens: Tokens, quality: FrameQuality, encode_s: float, d
         "bytes as tokens": token_bytes,
         "bits per pixel": tokens.bits_per_pixel,
         "PSNR, mean over frames (dB)": quality.psnr,
-        "SSIM, mean over frames": quality.ssim,
+        "SSIM, mean over frames": None if math.isnan(quality.ssim) else quality.ssim,
         "encode (frames/s)": frames / encode_s,
         "decode (frames/s)": frames / decode_s,
         "tokenizer": tokens.fingerprint,
