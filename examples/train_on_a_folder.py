@@ -2,8 +2,8 @@
 
 python examples/train_on_a_folder.py my-videos runs/mine [--steps 1000] [--size 64]
 
-With the defaults it takes some minutes on a CPU and gives a blurred picture: enough to see that it learns. For good ones, start from
-a recipe: `magvit2 train tokenizer videos --data my-videos --out runs/mine`.
+With the defaults it takes some minutes on a CPU and gives a blurred picture: enough to see that it learns. For good
+ones, start from a recipe: `magvit2 train tokenizer videos --data my-videos --out runs/mine`.
 """
 
 import argparse
@@ -21,7 +21,7 @@ def training(num_steps: int, size: int) -> TokenizerTraining:
         model=magvit2.tokenizer_preset("tiny"),
         batches=(BatchSpec("video", batch_size=4, num_frames=9, size=size),),
         num_steps=num_steps,
-        # What the entropy penalty weighs depends on the length of the latents: the presets of our own have unit latents.
+        # The weights for latents of unit length, which our own presets have.
         loss=LossWeights(entropy=0.005, entropy_boost_steps=100, temperature=1.0, commitment=0.05),
         optimizer=OptimizerConfig(lr=1e-3, final_lr=1e-5, beta1=0.9, warmup_steps=50, max_grad_norm=1.0),
         checkpoint_every=100,

@@ -4,9 +4,11 @@ Whatever is unknown, missing or of the wrong type is an error that names the key
 """
 
 import dataclasses
+import json
 import types
 import typing
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from magvit2.errors import ConfigError
@@ -30,9 +32,24 @@ def from_dict(cls: type[T], values: Any, where: str = "config") -> T:
     return cls(**converted)
 
 
+def read_json(cls: type[T], path: Path) -> T:
+    """Build the dataclass `cls` from a JSON file. Raises ConfigError where it cannot be read or does not fit."""
+    try:
+        values = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot be read as JSON ({error})") from error
+    return from_dict(cls, values, str(path))
+
+
 def to_dict(config: Any) -> dict[str, Any]:
     """Return a dataclass as JSON values: tuples become lists, nested dataclasses become dicts."""
     return {field.name: _plain(getattr(config, field.name)) for field in dataclasses.fields(config)}
+
+
+def changed_settings(config: Any) -> dict[str, Any]:
+    """Return as JSON values what differs from the defaults: a name for `config` that outlives new settings."""
+    fields = dataclasses.fields(config)
+    return {f.name: _plain(getattr(config, f.name)) for f in fields if getattr(config, f.name) != f.default}
 
 
 def with_settings(config: T, settings: Sequence[str]) -> T:
@@ -58,8 +75,6 @@ def _replaced(config: Any, path: list[str], value: Any, where: str) -> Any:
 
 
 def _parse(text: str) -> Any:
-    import json
-
     try:
         return json.loads(text)
     except json.JSONDecodeError:

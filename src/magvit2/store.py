@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from magvit2.errors import FormatError, ModelNotFoundError
 from magvit2.registry import embedded_folder, embedded_names
-from magvit2.schema import from_dict, to_dict
+from magvit2.schema import changed_settings, from_dict, to_dict
 
 FORMAT_VERSION = 1
 CONFIG_NAME = "config.json"
@@ -69,7 +69,7 @@ class Pretrained(Generic[C]):
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that name this configuration and these weights, whatever type they are held in."""
         assert isinstance(self, nn.Module)
-        return fingerprint(to_dict(self.config), self.state_dict())
+        return fingerprint(changed_settings(self.config), self.state_dict())
 
 
 def find_model(kind: str, name: str | os.PathLike[str]) -> Path:

@@ -75,7 +75,7 @@ def test_the_demo_may_not_write(clip: Path, model: Path, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("verb", "name", "why"),
     [
-        ("encode", "out.mp4", "token files end in .safetensors"),
+        ("encode", "out.mp4", "out.mp4: token files end in .safetensors; name it "),
         ("encode", "out", "token files end in .safetensors"),
         ("decode", "out.gif", "cannot write '.gif'; expected .mp4, .mov, .mkv, .png,"),
         ("decode", "out.safetensors", "cannot write '.safetensors'; expected .mp4"),

@@ -100,5 +100,15 @@ def test_the_table_says_it_to_people(tmp_path: Path) -> None:
 
 def test_what_is_not_there_is_a_file_or_a_model_by_its_name(tmp_path: Path) -> None:
     assert "no such file or folder" in run("info", tmp_path / "clip.webm").line
-    assert "cannot be read as safetensors" in run("info", tmp_path / "clip.safetensors").line
+    assert "no such file; check the name" in run("info", tmp_path / "clip.safetensors").line
     assert "no tokenizer called clip-9.5" in run("info", "clip-9.5").line
+
+
+@pytest.mark.parametrize("name", ["tiny", "frames"])
+def test_a_folder_does_not_hide_a_preset_of_its_name(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_image(tmp_path / name / "0.png", scene(1, 10, 12)[0])
+    monkeypatch.chdir(tmp_path)
+    assert ("parameters" in info(name)) == (name == "tiny")
+    assert info(f"./{name}")["kind"] == "frames"

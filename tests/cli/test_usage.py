@@ -108,12 +108,12 @@ def test_debug_may_stand_anywhere() -> None:
 
 
 def failing(error: BaseException, monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[int, str, str]:
-    """What `decode` leaves behind when checking its output raises `error`."""
+    """What `decode` leaves behind when checking its input raises `error`."""
 
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(media, "check_output", fail)
+    monkeypatch.setattr(media, "check_token_file", fail)
     result = run("decode", "a.safetensors", "b.mp4", *words)
     return result.code, result.out, result.err
 

@@ -149,14 +149,14 @@ def test_a_header_without_a_key(tmp_path: Path, key: str) -> None:
     header = {name: value for name, value in HEADER.items() if name != key}
     save_file({"ids": torch.zeros(2, 3, 3, dtype=torch.int32)}, path, {"magvit2-tokens": json.dumps(header)})
     text = refusal(path)
-    assert "header is damaged" in text and key in text
+    assert "damaged" in text and key in text
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "7", '"text"'])
 def test_a_header_that_is_no_table(tmp_path: Path, text: str) -> None:
     path = tmp_path / "clip.safetensors"
     save_file({"ids": torch.zeros(2, 3, 3, dtype=torch.int32)}, path, {"magvit2-tokens": text})
-    assert "header is damaged" in refusal(path)
+    assert "damaged" in refusal(path)
 
 
 @pytest.mark.usefixtures("unchecked_shapes")

@@ -53,5 +53,5 @@ def test_the_average_follows_its_formula() -> None:
         update_ema(average, model, 0.6, step)
         old = min(0.6, (1 + step) / (10 + step))
         expected = [old * e + (1 - old) * p.detach() for e, p in zip(expected, model.parameters(), strict=True)]
-    torch.testing.assert_close(list(average.parameters()), expected)
+        torch.testing.assert_close(list(average.parameters()), expected)
     assert all(not parameter.requires_grad for parameter in average.parameters())

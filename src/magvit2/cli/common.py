@@ -63,12 +63,17 @@ def find_device(name: str) -> "torch.device":
     """Return the device called `name`. Raises InputError where it cannot compute."""
     import torch
 
+    expected = "expected cpu, cuda, cuda:1, ..."
     try:
-        torch.zeros(1, device=name).item()
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise InputError(f"--device {name}: there is no such device; {expected}") from error
+    try:
+        torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"--device {name}: cannot be used here ({reason}); expected cpu, cuda, cuda:1, ...") from error
-    return torch.device(name)
+        raise InputError(f"--device {name}: cannot be used here ({reason}); {expected}") from error
+    return device
 
 
 def set_threads(threads: int | None) -> None:
@@ -90,6 +95,14 @@ def check_output(path: Path, source: Path) -> None:
         raise InputError(f"{path}: permission denied to write in {path.parent}; choose another place")
     if path.exists() and path.samefile(source):
         raise InputError(f"{path}: is the input itself; give another name to write")
+
+
+def check_token_file(path: Path) -> None:
+    """Raise InputError where `path` is not there or is not named like a token file."""
+    if path.suffix != ".safetensors":
+        raise InputError(f"{path}: token files end in .safetensors; expected one written by `magvit2 encode`")
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; check the name")
 
 
 def check_at_least_one(option: str, value: int | None) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from magvit2.cli.common import Json, show
+from magvit2.cli.common import Json, check_token_file, show
 
 
 def info(
@@ -18,23 +18,26 @@ def info(
         subject: preset, embedded name, model folder or hub id; or a video, an image, a folder of frames, a token file.
         json: print machine-readable results instead of tables.
     """
+    if _is_file(Path(subject)):  # before anything heavy is imported
+        show(subject, _file_rows(Path(subject)), json)
+        return
+    from magvit2.registry import embedded_folder
     from magvit2.tokenizer.presets import TOKENIZER_PRESETS
 
+    is_name = embedded_folder("tokenizer", subject) is not None
     if subject in TOKENIZER_PRESETS:
         show(f"tokenizer preset {subject}", _config_rows(TOKENIZER_PRESETS[subject]), json)
-    elif _is_file(Path(subject)):
+    elif Path(subject).is_dir() and not is_name and not (Path(subject) / "config.json").is_file():
         show(subject, _file_rows(Path(subject)), json)
     else:
         show(f"tokenizer {subject}", _model_rows(subject), json)
 
 
 def _is_file(path: Path) -> bool:
-    """Whether this is a file or a folder of frames rather than a model; of what is not there, the name decides."""
+    """Whether this is a file; of what is not there, the name decides."""
     from magvit2.video import is_media
 
-    if path.exists():
-        return not (path / "config.json").is_file()
-    return is_media(path) or path.suffix == ".safetensors"
+    return path.is_file() or (not path.exists() and (is_media(path) or path.suffix == ".safetensors"))
 
 
 def _model_rows(name: str) -> dict[str, Any]:
@@ -66,22 +69,10 @@ def _config_rows(config: Any) -> dict[str, Any]:
 
 
 def _file_rows(path: Path) -> dict[str, Any]:
-    from magvit2.data.tokens import load_tokens
+    if path.suffix == ".safetensors":
+        return _token_rows(path)
     from magvit2.video import probe
 
-    if path.suffix == ".safetensors":
-        tokens = load_tokens(path)
-        return {
-            "kind": "tokens",
-            "frames (T, H, W)": list(tokens.size),
-            "frames per second": None if tokens.fps is None else float(tokens.fps),
-            "grid (t, h, w)": list(tokens.ids.shape),
-            "vocabulary": tokens.space.vocab_size,
-            "strides (t, h, w)": list(tokens.space.strides),
-            "bits per pixel": tokens.bits_per_pixel,
-            "distinct ids": tokens.ids.unique().numel(),
-            "made by": tokens.fingerprint,
-        }
     media = probe(path)
     return {
         "kind": media.kind,
@@ -95,4 +86,22 @@ def _file_rows(path: Path) -> dict[str, Any]:
         "colour matrix, range": f"{media.colour_matrix}, {media.colour_range}",
         "rotation (degrees clockwise)": media.rotation,
         "alpha": media.has_alpha,
+    }
+
+
+def _token_rows(path: Path) -> dict[str, Any]:
+    check_token_file(path)
+    from magvit2.data.tokens import load_tokens
+
+    tokens = load_tokens(path)
+    return {
+        "kind": "tokens",
+        "frames (T, H, W)": list(tokens.size),
+        "frames per second": None if tokens.fps is None else float(tokens.fps),
+        "grid (t, h, w)": list(tokens.ids.shape),
+        "vocabulary": tokens.space.vocab_size,
+        "strides (t, h, w)": list(tokens.space.strides),
+        "bits per pixel": tokens.bits_per_pixel,
+        "distinct ids": tokens.ids.unique().numel(),
+        "made by": tokens.fingerprint,
     }

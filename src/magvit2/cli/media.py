@@ -6,7 +6,15 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from magvit2.cli.common import ModelOptions, Options, check_output, load_tokenizer, progress_bars, show
+from magvit2.cli.common import (
+    ModelOptions,
+    Options,
+    check_output,
+    check_token_file,
+    load_tokenizer,
+    progress_bars,
+    show,
+)
 
 Source = Annotated[Positional[Path], arg(metavar="IN")]
 Target = Annotated[Positional[Path], arg(metavar="OUT")]
@@ -28,7 +36,7 @@ def encode(source: Source, target: Target, options: Options = ModelOptions()) ->
     from magvit2.video import probe
 
     if target.suffix != ".safetensors":
-        raise InputError(f"{target}: token files end in .safetensors")
+        raise InputError(f"{target}: token files end in .safetensors; name it {target.with_suffix('.safetensors')}")
     check_output(target, source)
     total = probe(source).num_frames
     tokenizer = load_tokenizer(options)
@@ -68,6 +76,7 @@ def decode(
     from magvit2.data.tokens import load_tokens
     from magvit2.pipelines import decode_tokens, write_frames
 
+    check_token_file(source)
     check_output(target, source)
     tokens = load_tokens(source)
     tokenizer = load_tokenizer(options)

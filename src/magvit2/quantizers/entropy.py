@@ -117,14 +117,15 @@ def _mean_distribution(logits: Tensor, mean_over_ranks: MeanOverRanks | None) ->
 
 
 def _joint(logits: Tensor) -> Tensor:
-    """Return the joint distribution [n, 2^g] of independent bits with `logits` [n, g], least significant bit first."""
-    return torch.softmax(logits @ _bit_table(logits.shape[-1], logits).T, dim=-1)
+    """Return the joint distribution [n, 2^g] of independent bits with `logits` [n, g], least significant bit first.
 
-
-def _bit_table(num_bits: int, like: Tensor) -> Tensor:
-    """Return the bits [2^g, g] of every id, as numbers of `like`'s type."""
-    ids = torch.arange(2**num_bits, device=like.device)
-    return ((ids.unsqueeze(-1) >> torch.arange(num_bits, device=like.device)) & 1).to(like.dtype)
+    Products of probabilities, not a softmax over summed logits: a GPU's reduced-precision matmul would spoil the sums.
+    """
+    zeros, ones = torch.sigmoid(-logits), torch.sigmoid(logits)
+    joint = logits.new_ones(logits.shape[0], 1)
+    for bit in range(logits.shape[1]):
+        joint = torch.cat([joint * zeros[:, bit : bit + 1], joint * ones[:, bit : bit + 1]], dim=1)
+    return joint
 
 
 def _entropy(distribution: Tensor) -> Tensor:

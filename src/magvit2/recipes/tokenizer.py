@@ -4,15 +4,13 @@ magvit2 train tokenizer RECIPE --data FOLDER --out runs/NAME [--set path=value .
 """
 
 import dataclasses
-import json
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from magvit2.data.batches import BatchSpec
 from magvit2.errors import ConfigError
 from magvit2.losses import LossWeights
-from magvit2.schema import from_dict
+from magvit2.schema import read_json
 from magvit2.tokenizer import tokenizer_preset
 from magvit2.training import OptimizerConfig, TokenizerTraining
 
@@ -56,15 +54,8 @@ def tokenizer_recipe(name: str) -> TokenizerTraining:
     Raises ConfigError, naming the known ones, or for a file that is not a training.
     """
     if name.endswith(".json"):
-        return from_dict(TokenizerTraining, _read(Path(name)), name)
+        return read_json(TokenizerTraining, Path(name))
     if name not in TOKENIZER_RECIPES:
         known = ", ".join(TOKENIZER_RECIPES)
         raise ConfigError(f"tokenizer recipe {name!r}: expected one of {known}, or a JSON file")
     return TOKENIZER_RECIPES[name]
-
-
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: cannot be read as JSON ({error})") from error

@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from magvit2.data.batches import Batch, TrainingBatches
 from magvit2.data.items import find_items
 from magvit2.errors import Magvit2Error, TrainingError
 from magvit2.losses import LossTerms, tokenizer_loss
-from magvit2.schema import to_dict
+from magvit2.schema import read_json, to_dict
 from magvit2.store import write_text
 from magvit2.tokenizer import Tokenizer
 from magvit2.training.checkpoint import TrainingState, latest_checkpoint, load_checkpoint, save_checkpoint
@@ -29,8 +30,9 @@ def train_tokenizer(config: TokenizerTraining, source: Path, folder: Path, devic
     """Train on the `train` items of `source`, in `folder`; return the folder of the finished model (the average).
 
     A run that was interrupted goes on from its last checkpoint, exactly: the same losses as if it had not been. Raises
-    TrainingError where the folder holds another run or a loss stops being finite.
+    TrainingError where the folder holds another run, under torchrun, or where a loss stops being finite.
     """
+    _check_alone()
     batches = TrainingBatches(find_items(source), config.batches, config.num_steps, config.seed)
     _claim(folder, config)
     state = _start(config, device)
@@ -48,10 +50,15 @@ def train_tokenizer(config: TokenizerTraining, source: Path, folder: Path, devic
 def _claim(folder: Path, config: TokenizerTraining) -> None:
     """Write the run's configuration, or make sure that the run that lies there has the same."""
     path = folder / "training.json"
-    text = json.dumps(to_dict(config), indent=2) + "\n"
-    if path.exists() and path.read_text() != text:
+    if path.exists() and read_json(TokenizerTraining, path) != config:
         raise TrainingError(f"{folder} holds a run with other settings; resume with those, or give another folder")
-    write_text(path, text)
+    write_text(path, json.dumps(to_dict(config), indent=2) + "\n")
+
+
+def _check_alone() -> None:
+    """Refuse to run as one of several processes, which would all write to the same folder."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise TrainingError("this training runs as one process: start it without torchrun")
 
 
 def _start(config: TokenizerTraining, device: str) -> TrainingState:
