@@ -59,7 +59,7 @@ def test_the_rows_of_one_split_of_an_index_are_used(source: Path, model: Path) -
 def test_the_table_has_a_column_for_each_group_and_the_protocol_below(source: Path, model: Path) -> None:
     lines = done("evaluate", "reconstruction", "--data", source, "--model", model).splitlines()
     assert lines[0] == f"{model} on {source}"
-    assert set(re.findall(r"\w+/\w+", lines[2])) == {"a/clips", "b/clips", "b/images"}
+    assert set(re.findall(r"\w+/\w+", lines[2])) == {"a/clips", "b/clips", "b/images", "all/clips"}
     assert any(re.search(r"│ psnr_db +│ +\d+\.\d\d │ +\d+\.\d\d │", line) for line in lines)
     assert any(re.search(r"│ ssim .*│ +- │", line) for line in lines)  # the image is too small
     assert lines[-1].startswith("protocol: 8-bit RGB at native size;")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from magvit2.data.tokens import load_tokens
 from magvit2.metrics import psnr, ssim
@@ -112,12 +113,26 @@ def test_an_older_output_is_replaced(tmp_path: Path, model: Path) -> None:
     assert probe(tmp_path / "again.mp4").num_frames == 1
 
 
-def test_bf16_and_a_number_of_threads_can_be_asked_for(tmp_path: Path, model: Path) -> None:
-    clip = save_clip(tmp_path / "clip.mp4", scene(2, 16, 16))
-    options = ("--model", model, "--dtype", "bf16", "--threads", 1)
+def test_bf16_arithmetic_can_be_asked_for(tmp_path: Path, model: Path) -> None:
+    clip = save_clip(tmp_path / "clip.mp4", scene(2, 16, 24))
+    options = ("--model", model, "--dtype", "bf16")
     done("encode", clip, tmp_path / "clip.safetensors", *options)
-    done("decode", tmp_path / "clip.safetensors", tmp_path / "again.mp4", *options)
-    assert probe(tmp_path / "again.mp4").num_frames == 2
+    done("decode", tmp_path / "clip.safetensors", tmp_path / "frames", *options)
+    tokenizer = Tokenizer.from_pretrained(model, dtype=torch.bfloat16)
+    tokens = load_tokens(tmp_path / "clip.safetensors")
+    assert tokens.ids.equal(encode_file(tokenizer, clip).ids)
+    frames = read_clip(tmp_path / "frames")[0]
+    assert np.array_equal(frames, np.stack(list(decode_tokens(tokenizer, tokens))))
+
+
+def test_a_number_of_threads_can_be_asked_for(tmp_path: Path, model: Path) -> None:
+    clip = save_clip(tmp_path / "clip.mp4", scene(1, 16, 16))
+    assert torch.get_num_threads() == 1
+    try:
+        done("encode", clip, tmp_path / "clip.safetensors", "--model", model, "--threads", 2)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
 
 
 def test_the_json_of_encode_and_decode(tmp_path: Path, model: Path) -> None:
@@ -139,6 +154,8 @@ def test_a_table_tells_a_person_the_same_on_lines_that_are_not_folded(tmp_path: 
     folder.mkdir()
     clip = save_clip(folder / "clip [b]1[/b].mp4", scene(2, 16, 16))
     table = done("encode", clip, folder / "clip [b]1[/b].safetensors", "--model", model)
-    assert f"{clip} -> {folder / 'clip [b]1[/b].safetensors'}" in table
+    tokens = folder / "clip [b]1[/b].safetensors"
+    assert table.startswith(f"{clip} -> {tokens}\n")
+    assert f"│ file              │ {tokens} " in table
     assert "│ frames            │ 2 x 16 x 16" in table
     assert "│ frames per second │ 25.00" in table

@@ -1,6 +1,7 @@
 """The command line as a process of its own: what other programs see of it."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -35,6 +36,8 @@ main()
 
 def start(command: list[object], **options: object) -> "subprocess.Popen[str]":
     words = [str(word) for word in command]
+    # As in a shell: what is printed waits in a buffer.
+    options["env"] = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     return subprocess.Popen(  # type: ignore[call-overload, no-any-return]
         words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
     )

@@ -42,7 +42,8 @@ def test_an_image_is_what_pillow_s_bicubic_filter_makes_of_it_over_the_token_gri
     frames = smooth_clip(1, *size)
     grid = -(-size[0] // 8), -(-size[1] // 8)
     expected = np.stack([pillow_floor(frames[0, :, :, channel], grid) for channel in range(3)], axis=-1)
-    assert np.abs(bicubic_floor(frames, STRIDES)[0] - expected).max() <= 1
+    errors = np.abs(bicubic_floor(frames, STRIDES)[0] - expected)
+    assert errors.max() <= 1 and errors.mean() < 0.02  # Pillow's floats may round the other way
 
 
 @pytest.mark.parametrize(("num_frames", "num_latents"), [(2, 2), (5, 2), (6, 3), (17, 5), (18, 6)])

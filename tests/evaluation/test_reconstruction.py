@@ -119,13 +119,15 @@ def test_groups_clips_and_images_are_kept_apart(tmp_path: Path) -> None:
     gaps = {"4.png": [1], "1.mkv": [2, 4], "2.png": [8], "3.png": [16]}
     results = evaluated(EchoTokenizer([gap for item in items for gap in gaps[item.path.name]]), items)
     groups = {name.rpartition("/")[0] for name in results}
-    assert groups == {"source/images", "a/clips", "a/images", "b/images"}
+    assert groups == {"source/images", "a/clips", "a/images", "b/images", "all/images"}
     assert {name.rpartition("/")[2] for name in results} == METRICS
     assert len(results) == len(groups) * len(METRICS)
     assert results["source/images/psnr_db"] == pytest.approx(db(1))
     assert results["a/clips/psnr_db"] == pytest.approx((db(2) + db(4)) / 2)
     assert results["a/images/psnr_db"] == pytest.approx(db(8))
     assert results["b/images/psnr_db"] == pytest.approx(db(16))
+    assert results["all/images/psnr_db"] == pytest.approx((db(1) + db(8) + db(16)) / 3)
+    assert results["all/images/tokens"] == sum(results[f"{name}/tokens"] for name in groups if name != "a/clips") / 2
 
 
 def test_a_clip_counts_with_its_first_frames(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from magvit2.data.frames import Frames, read_item
 from magvit2.data.items import MediaItem
@@ -26,20 +28,29 @@ def evaluate_reconstruction(
     max_frames: int = 17,
     progress: Callable[[int], None] | None = None,
 ) -> Iterator[Result]:
-    """Yield (name, value) for every group of items: names read `group/clips/psnr_db`.
+    """Yield (name, value) for every group of items, then over all clips and all images where there are several groups.
 
-    `progress` is called with the number of items done. Values are nan where a metric does not apply.
+    Names read `group/clips/psnr_db` and `all/clips/psnr_db`. `progress` is called with the number of items done. Values
+    are nan where a metric does not apply.
     """
     groups: dict[str, _Group] = {}
     for count, item in enumerate(items, 1):
-        name = f"{item.group or 'source'}/{'clips' if item.is_clip else 'images'}"
-        group = groups.setdefault(name, _Group(CodeUsage(tokenizer.space)))
-        _score(tokenizer, read_item(item, 0, max_frames), group)
+        kind = "clips" if item.is_clip else "images"
+        names = (f"{item.group or 'source'}/{kind}", f"all/{kind}")
+        counted = [groups.setdefault(name, _Group(CodeUsage(tokenizer.space))) for name in names]
+        _score(tokenizer, read_item(item, 0, max_frames), counted)
         if progress is not None:
             progress(count)
-    for name, group in groups.items():
-        for metric, value in group.results():
+    for name in _reported(list(groups)):
+        for metric, value in groups[name].results():
             yield f"{name}/{metric}", value
+
+
+def _reported(names: list[str]) -> list[str]:
+    """Return the names of groups, with those over all groups last, and only where they add up several."""
+    kinds = [name.rsplit("/", 1)[1] for name in names if not name.startswith("all/")]
+    totals = [f"all/{kind}" for kind in dict.fromkeys(kinds) if kinds.count(kind) > 1]
+    return [name for name in names if not name.startswith("all/")] + totals
 
 
 @dataclass
@@ -70,17 +81,20 @@ class _Group:
         yield "bits_per_pixel", self.usage.num_tokens * len(bits) / self.num_pixels
 
 
-def _score(tokenizer: Tokenizer, frames: Frames, group: _Group) -> None:
+def _score(tokenizer: Tokenizer, frames: Frames, groups: Sequence[_Group]) -> None:
     quality, floor = FrameQuality(), FrameQuality()
-    pairs = reconstruct_frames(tokenizer, iter(frames), on_ids=group.usage.add)
+    ids: list[Tensor] = []
+    pairs = reconstruct_frames(tokenizer, iter(frames), on_ids=ids.append)
     for pair, low in zip(pairs, bicubic_floor(frames, tokenizer.space.strides), strict=True):
         quality.add(pair.original, pair.decoded)
         floor.add(pair.original, low)
-    group.psnr.append(quality.psnr)
-    group.ssim.append(quality.ssim)
-    group.floor_psnr.append(floor.psnr)
-    group.floor_ssim.append(floor.ssim)
-    group.num_pixels += math.prod(frames.shape[:3])
+    for group in groups:
+        group.usage.add(torch.cat(ids))
+        group.psnr.append(quality.psnr)
+        group.ssim.append(quality.ssim)
+        group.floor_psnr.append(floor.psnr)
+        group.floor_ssim.append(floor.ssim)
+        group.num_pixels += math.prod(frames.shape[:3])
 
 
 def _mean(values: Sequence[float]) -> float:
