@@ -237,3 +237,12 @@ def test_a_model_can_be_written_without_a_module(tmp_path: Path) -> None:
     write_model(tmp_path / "m", "toy", {"size": 2}, {"w": torch.ones(2)})
     assert store.read_config(tmp_path / "m", "toy") == {"size": 2}
     assert store.find_model("toy", tmp_path / "m") == tmp_path / "m"
+
+
+def test_rounded_for_speed_a_model_keeps_the_name_of_its_file_until_its_weights_change(folder: Path) -> None:
+    name = Tokenizer.from_pretrained(folder).fingerprint
+    fast = Tokenizer.from_pretrained(folder, dtype=torch.bfloat16)
+    assert fast.fingerprint == name
+    with torch.no_grad():
+        fast.encoder.stem.weight[0, 0, 0, 0, 0] += 1
+    assert fast.fingerprint != name

@@ -35,6 +35,7 @@ class Pretrained(Generic[C]):
     kind: ClassVar[str]
     config_class: ClassVar[type[Any]]
     config: C
+    _loaded: tuple[str, tuple[int, ...]] | None = None
 
     @classmethod
     def from_pretrained(
@@ -52,9 +53,12 @@ class Pretrained(Generic[C]):
         assert isinstance(model, nn.Module)
         tensors = read_tensors(folder / TENSORS_NAME)
         _check_names(tensors, model.state_dict(), folder)
+        name_of_weights = fingerprint(changed_settings(config), tensors)
         tensors = {key: value.to(device, dtype) for key, value in tensors.items()}
         model.load_state_dict(tensors, assign=True)
-        return model.eval().to(memory_format=torch.channels_last_3d)
+        model = model.eval().to(memory_format=torch.channels_last_3d)
+        model._loaded = name_of_weights, _versions(model)
+        return model
 
     def save_pretrained(self, folder: str | os.PathLike[str], *, dtype: torch.dtype | None = None) -> None:
         """Write the model to `folder`, its parameters rounded to `dtype` if one is given; an older model is replaced.
@@ -67,8 +71,13 @@ class Pretrained(Generic[C]):
 
     @property
     def fingerprint(self) -> str:
-        """Sixteen hexadecimal digits that name this configuration and these weights, whatever type they are held in."""
+        """Sixteen hexadecimal digits that name this configuration and these weights, whatever type they are held in.
+
+        Weights that were loaded keep the name of the file, also where `dtype` rounded them, until one is changed.
+        """
         assert isinstance(self, nn.Module)
+        if self._loaded is not None and self._loaded[1] == _versions(self):
+            return self._loaded[0]
         return fingerprint(changed_settings(self.config), self.state_dict())
 
 
@@ -186,6 +195,11 @@ def _may_hold_model(folder: Path) -> bool:
         return False
     names = {path.name for path in folder.iterdir() if path.suffix != _PARTIAL}
     return CONFIG_NAME in names or names <= {TENSORS_NAME}
+
+
+def _versions(model: nn.Module) -> tuple[int, ...]:
+    """Return how often each parameter was written to in place."""
+    return tuple(parameter._version for parameter in model.parameters())
 
 
 def _check_names(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], folder: Path) -> None:

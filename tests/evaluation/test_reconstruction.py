@@ -130,6 +130,14 @@ def test_groups_clips_and_images_are_kept_apart(tmp_path: Path) -> None:
     assert results["all/images/tokens"] == sum(results[f"{name}/tokens"] for name in groups if name != "a/clips") / 2
 
 
+@pytest.mark.parametrize("group", ["clips", "all"])
+def test_one_group_is_not_added_up_and_counts_once_whatever_its_name(tmp_path: Path, group: str) -> None:
+    clip_item(tmp_path, f"{group}/1", flat(2))
+    results = evaluated(EchoTokenizer([1, 1]), find_items(tmp_path))
+    assert {name.rpartition("/")[0] for name in results} == {f"{group}/clips"}
+    assert results[f"{group}/clips/items"] == 1
+
+
 def test_a_clip_counts_with_its_first_frames(tmp_path: Path) -> None:
     clip_item(tmp_path, "1", flat(9))
     results = evaluated(EchoTokenizer([1, 1, 1, 50, 50, 50]), find_items(tmp_path), max_frames=3)

@@ -6,18 +6,30 @@ fingerprint are strings in the header. `safetensors` of any language reads it.
 
 import json
 import math
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from magvit2.errors import FormatError, Magvit2Error
+from magvit2.errors import FormatError, InputError, Magvit2Error
+from magvit2.geometry import Size, grid_for
+from magvit2.schema import from_dict
 from magvit2.store import read_tensors_and_metadata, write_tensors
 from magvit2.tokens import Tokens, TokenSpace
 
 _FORMAT = "magvit2-tokens"
 _VERSION = 1
+
+
+@dataclass(frozen=True)
+class _Header:
+    version: int
+    size: Size
+    fps: str | None
+    radices: tuple[int, ...]
+    strides: Size
+    fingerprint: str
 
 
 def save_tokens(path: Path, tokens: Tokens) -> None:
@@ -42,13 +54,13 @@ def load_tokens(path: Path) -> Tokens:
         raise FormatError(f"{path}: not a token file; expected one written by `magvit2 encode`")
     try:
         header = json.loads(metadata[_FORMAT])
-        if header["version"] != _VERSION:
+        if isinstance(header, dict) and header.get("version", _VERSION) != _VERSION:
             raise FormatError(f"{path}: token file version {header['version']}, this release reads {_VERSION}")
-        return _tokens(tensors["ids"], header)
-    except (ValueError, KeyError, TypeError, Magvit2Error) as error:
+        return _tokens(tensors["ids"], from_dict(_Header, header, "header"))
+    except (ValueError, ArithmeticError, Magvit2Error) as error:
         if isinstance(error, FormatError):
             raise
-        raise FormatError(f"{path}: its header is damaged ({error})") from error
+        raise FormatError(f"{path}: damaged ({error}); make it again with `magvit2 encode`") from error
 
 
 def is_token_file(path: Path) -> bool:
@@ -58,11 +70,16 @@ def is_token_file(path: Path) -> bool:
     return _FORMAT in read_tensors_and_metadata(path)[1]
 
 
-def _tokens(ids: torch.Tensor, header: dict[str, Any]) -> Tokens:
-    space = TokenSpace(tuple(header["radices"]), tuple(header["strides"]))
+def _tokens(ids: torch.Tensor, header: _Header) -> Tokens:
+    space = TokenSpace(header.radices, header.strides)
+    grid = grid_for(header.size, header.strides)
+    if ids.is_floating_point() or tuple(ids.shape) != grid:
+        raise InputError(
+            f"ids {list(ids.shape)} of {ids.dtype}; its size {list(header.size)} takes integers {list(grid)}"
+        )
     space.check(ids.long())
-    fps = None if header["fps"] is None else Fraction(header["fps"])
-    return Tokens(ids.long(), space, tuple(header["size"]), fps, header["fingerprint"])
+    fps = None if header.fps is None else Fraction(header.fps)
+    return Tokens(ids.long(), space, header.size, fps, header.fingerprint)
 
 
 def _id_type(vocab_size: int) -> torch.dtype:

@@ -34,23 +34,23 @@ def evaluate_reconstruction(
     are nan where a metric does not apply.
     """
     groups: dict[str, _Group] = {}
+    totals: dict[str, _Group] = {}
     for count, item in enumerate(items, 1):
         kind = "clips" if item.is_clip else "images"
-        names = (f"{item.group or 'source'}/{kind}", f"all/{kind}")
-        counted = [groups.setdefault(name, _Group(CodeUsage(tokenizer.space))) for name in names]
-        _score(tokenizer, read_item(item, 0, max_frames), counted)
+        group = groups.setdefault(f"{item.group or 'source'}/{kind}", _Group(CodeUsage(tokenizer.space)))
+        total = totals.setdefault(kind, _Group(CodeUsage(tokenizer.space)))
+        _score(tokenizer, read_item(item, 0, max_frames), (group, total))
         if progress is not None:
             progress(count)
-    for name in _reported(list(groups)):
-        for metric, value in groups[name].results():
+    for name, group in [*groups.items(), *_worth_adding(totals, groups)]:
+        for metric, value in group.results():
             yield f"{name}/{metric}", value
 
 
-def _reported(names: list[str]) -> list[str]:
-    """Return the names of groups, with those over all groups last, and only where they add up several."""
-    kinds = [name.rsplit("/", 1)[1] for name in names if not name.startswith("all/")]
-    totals = [f"all/{kind}" for kind in dict.fromkeys(kinds) if kinds.count(kind) > 1]
-    return [name for name in names if not name.startswith("all/")] + totals
+def _worth_adding(totals: "dict[str, _Group]", groups: "dict[str, _Group]") -> "list[tuple[str, _Group]]":
+    """Return the totals, by name, of the kinds that several groups have."""
+    kinds = [name.rsplit("/", 1)[1] for name in groups]
+    return [(f"all/{kind}", total) for kind, total in totals.items() if kinds.count(kind) > 1]
 
 
 @dataclass

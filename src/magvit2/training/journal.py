@@ -8,6 +8,7 @@ from typing import Self
 
 import torch
 from jaxtyping import Float
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
@@ -23,6 +24,7 @@ class Journal:
         self.folder = folder
         self._path = folder / "metrics.jsonl"
         self._keep_before(first_step)
+        console = Console(stderr=True)  # standard output is for results
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -30,6 +32,8 @@ class Journal:
             TextColumn("{task.fields[status]}"),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
         )
         self._task = self._progress.add_task("training", total=num_steps, completed=first_step, status="")
         self._clock = time.monotonic()
