@@ -182,3 +182,14 @@ def test_settings_survive_their_file() -> None:
 def test_a_training_that_cannot_be_is_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         dataclasses.replace(TINY, **changes)
+
+
+def test_a_training_starts_from_the_model_that_it_names(source: Path, tmp_path: Path) -> None:
+    first = train_tokenizer(dataclasses.replace(TINY, num_steps=3), source, tmp_path / "first")
+    resting = dataclasses.replace(TINY.optimizer, lr=0.0)
+    config = dataclasses.replace(TINY, num_steps=1, initial=str(first), optimizer=resting)
+    second = train_tokenizer(config, source, tmp_path / "second")
+    assert Tokenizer.from_pretrained(second).fingerprint == Tokenizer.from_pretrained(first).fingerprint
+    wider = dataclasses.replace(config, model=dataclasses.replace(TINY.model, num_bits=7))
+    with pytest.raises(TrainingError, match="another shape"):
+        train_tokenizer(wider, source, tmp_path / "third")

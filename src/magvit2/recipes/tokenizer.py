@@ -35,6 +35,16 @@ _CLIP_A1 = TokenizerTraining(
     optimizer=_ADAMW,
 )
 
+# The second stage starts from the first one's model and all but drops the entropy term: reconstruction comes first.
+_CLIP_A1_FINISH = dataclasses.replace(
+    _CLIP_A1,
+    initial="runs/clip-a1/model",
+    num_steps=3000,
+    loss=LossWeights(entropy=0.0005, entropy_boost=1.0, temperature=1.0, commitment=0.01),
+    optimizer=dataclasses.replace(_ADAMW, lr=6e-4, warmup_steps=100),
+    seed=1,
+)
+
 _VIDEOS = TokenizerTraining(
     model=tokenizer_preset("small"),
     batches=(BatchSpec("video", batch_size=8, num_frames=9, size=64),),
@@ -44,7 +54,9 @@ _VIDEOS = TokenizerTraining(
 )
 _IMAGES = dataclasses.replace(_VIDEOS, batches=(BatchSpec("image", batch_size=24, num_frames=1, size=64),))
 
-TOKENIZER_RECIPES = MappingProxyType({"clip-a1": _CLIP_A1, "videos": _VIDEOS, "images": _IMAGES})
+TOKENIZER_RECIPES = MappingProxyType(
+    {"clip-a1": _CLIP_A1, "clip-a1-finish": _CLIP_A1_FINISH, "videos": _VIDEOS, "images": _IMAGES}
+)
 """Every recipe by its name."""
 
 

@@ -28,7 +28,8 @@ class TokenizerTraining:
     """A complete tokenizer training, apart from where its data lie.
 
     `precision` is the type of the networks' arithmetic; parameters, optimizer and losses stay in float32. Intervals are
-    in steps. Raises ConfigError where a batch does not fill whole latent positions of the model.
+    in steps. `initial` names a model to start from instead of random weights: embedded, a folder, or owner/name on the
+    hub; it must have the shape of `model`. Raises ConfigError where a batch does not fill whole latent positions.
     """
 
     model: TokenizerConfig
@@ -44,6 +45,7 @@ class TokenizerTraining:
     sample_every: int = 500
     checkpoint_every: int = 500
     keep_checkpoints: int = 2
+    initial: str | None = None
 
     def __post_init__(self) -> None:
         if not self.batches or self.num_steps < 1:

@@ -63,7 +63,7 @@ def _check_alone() -> None:
 
 def _start(config: TokenizerTraining, device: str) -> TrainingState:
     torch.manual_seed(config.seed)
-    model = Tokenizer(config.model).to(device)
+    model = _initial_model(config).to(device)
     average = copy.deepcopy(model).eval().requires_grad_(False)
     settings = config.optimizer
     optimizer = torch.optim.AdamW(
@@ -74,6 +74,15 @@ def _start(config: TokenizerTraining, device: str) -> TrainingState:
         fused=True,
     )
     return TrainingState(model, average, optimizer)
+
+
+def _initial_model(config: TokenizerTraining) -> Tokenizer:
+    if config.initial is None:
+        return Tokenizer(config.model)
+    model = Tokenizer.from_pretrained(config.initial)
+    if model.config != config.model:
+        raise TrainingError(f"{config.initial} has another shape than the recipe's model: {model.config}")
+    return model.train()
 
 
 def _loader(batches: TrainingBatches, config: TokenizerTraining, first_step: int) -> Iterator[Batch]:
