@@ -37,7 +37,7 @@ def test_a_change_that_breaks_the_recipe_is_refused() -> None:
 
 
 def test_an_unknown_recipe_names_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match="'fast': expected one of clip-a1, videos"):
+    with pytest.raises(ConfigError, match="'fast': expected one of clip-a1, clip-a1-finish, videos"):
         tokenizer_recipe("fast")
 
 

@@ -24,7 +24,7 @@ def tokenizer(
     """Train a tokenizer; the same command again resumes where it was interrupted.
 
     Args:
-        recipe: a recipe's name (clip-a1, videos, images) or a JSON file such as a run's training.json.
+        recipe: a recipe's name (videos, images, clip-a1, clip-a1-finish) or a JSON file such as a run's training.json.
         data: folder of videos and images, or one with an index.csv.
         out: folder of the run: checkpoints, metrics.jsonl, samples and, in the end, the model.
         set: settings to change, such as num_steps=1000 model.base_channels=48.

@@ -6,7 +6,7 @@ python -c "from magvit2.recipes.embedded import embed_tokenizer; help(embed_toke
 import hashlib
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,27 @@ from magvit2.evaluation.reconstruction import evaluate_reconstruction
 from magvit2.store import CONFIG_NAME, TENSORS_NAME, write_text
 from magvit2.tokenizer import Tokenizer
 
+_SHOWN = {
+    "items": "items",
+    "psnr_db": "PSNR, dB",
+    "bicubic_psnr_db": "bicubic PSNR, dB",
+    "ssim": "SSIM",
+    "bicubic_ssim": "bicubic SSIM",
+    "bits_per_pixel": "bits per pixel",
+    "distinct_ids": "distinct ids",
+    "bit_entropy_mean": "entropy per bit, mean",
+    "bit_entropy_least": "least",
+}
+
 
 def embed_tokenizer(
     run: Path, folder: Path, data: Path, facts: Mapping[str, Any], max_frames: int = 17
 ) -> dict[str, Any]:
-    """Write the model of a tokenizer `run` to a new `folder` in bf16 and return its card, also written as `card.json`.
+    """Write the model of a tokenizer `run` to a new `folder` in bf16 and return its card.
 
-    The card holds what was measured on the `val` items of `data` after rounding, and `facts`, which must name the
-    recipe, commit, steps, data, machine and licence. Raises InputError where one is missing or the folder exists.
+    The card, `card.json` and for people `README.md`, holds what was measured on the `val` items of `data` after rounding,
+    and `facts`, which must name the recipe, commit, steps, data, machine and licence. Raises InputError where one is
+    missing or the folder holds weights already.
     """
     missing = [name for name in ("recipe", "commit", "steps", "data", "machine", "licence") if name not in facts]
     if missing:
@@ -48,13 +61,35 @@ def embed_tokenizer(
         "software": f"Python {platform.python_version()}, torch {torch.__version__}",
     }
     write_text(folder / "card.json", json.dumps(card, indent=2) + "\n")
+    write_text(folder / "README.md", _readme(card))
     return card
 
 
-def summary(card: Mapping[str, Any], names: Sequence[str] = ("psnr_db", "bicubic_psnr_db", "ssim")) -> str:
-    """Return the card's metrics as a Markdown table with a row for each group."""
-    metrics: Mapping[str, float] = card["metrics"]
+def _readme(card: Mapping[str, Any]) -> str:
+    """Return the page that people read: what the weights are, what they were trained on and how good they are."""
+    sources = "\n".join(f"- {source}" for source in card["data"])
+    return f"""# {card["name"]}
+
+A {card["kind"]} of {card["num_parameters"]:,} parameters in {card["dtype"]}; fingerprint `{card["fingerprint"]}`.
+
+Trained by the recipe {card["recipe"]} at commit {card["commit"]}: {card["steps"]:,} steps on {card["machine"]}.
+Licence: {card["licence"]}.
+
+Trained on
+
+{sources}
+
+Measured after rounding to {card["dtype"]}. Protocol: {card["protocol"]}.
+
+{_table(card["metrics"])}
+"""
+
+
+def _table(metrics: Mapping[str, float]) -> str:
+    """Return metrics named `group/kind/metric` as a Markdown table with a row for each group."""
     groups = list(dict.fromkeys(name.rsplit("/", 1)[0] for name in metrics))
-    lines = ["| group | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
-    lines += [f"| {g} | " + " | ".join(f"{metrics[f'{g}/{n}']:.2f}" for n in names) + " |" for g in groups]
+    lines = ["| group | " + " | ".join(_SHOWN.values()) + " |", "|---" * (len(_SHOWN) + 1) + "|"]
+    for group in groups:
+        values = [f"{metrics[f'{group}/{name}']:.4g}" for name in _SHOWN]
+        lines.append(f"| {group} | {' | '.join(values)} |")
     return "\n".join(lines)
