@@ -36,9 +36,9 @@ def embed_tokenizer(
 ) -> dict[str, Any]:
     """Write the model of a tokenizer `run` to a new `folder` in bf16 and return its card.
 
-    The card, `card.json` and for people `README.md`, holds what was measured on the `val` items of `data` after rounding,
-    and `facts`, which must name the recipe, commit, steps, data, machine and licence. Raises InputError where one is
-    missing or the folder holds weights already.
+    The card (`card.json`, and `README.md` for people) holds what was measured on the `val` items of `data` after
+    rounding, and `facts`, which must name the recipe, commit, steps, data, machine and licence. Raises InputError where
+    one is missing or the folder holds weights already.
     """
     missing = [name for name in ("recipe", "commit", "steps", "data", "machine", "licence") if name not in facts]
     if missing:
