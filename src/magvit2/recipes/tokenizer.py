@@ -39,7 +39,7 @@ _CLIP_A1 = TokenizerTraining(
 _CLIP_A1_FINISH = dataclasses.replace(
     _CLIP_A1,
     initial="runs/clip-a1/model",
-    num_steps=3000,
+    num_steps=2500,
     loss=LossWeights(entropy=0.0005, entropy_boost=1.0, temperature=1.0, commitment=0.01),
     optimizer=dataclasses.replace(_ADAMW, lr=6e-4, warmup_steps=100),
     seed=1,
