@@ -99,7 +99,7 @@ def test_data_that_are_not_there(tmp_path: Path, verb: tuple[str, ...], name: st
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (("opera",), "tokenizer recipe 'opera': expected one of clip-a1, clip-a1-finish, videos, images, or a JSON file"),
+        (("opera",), "tokenizer recipe 'opera': expected one of clip-a1, clip-a1-finish, videos, images"),
         (("missing.json",), "missing.json: cannot be read as JSON"),
         (("videos", "--set", "num_stops=3"), "unknown key 'num_stops'; the known keys are model, batches, num_steps"),
         (("videos", "--set", "model.bits=3"), "unknown key 'bits'; the known keys are num_bits"),
