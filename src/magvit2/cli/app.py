@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is there: threads that wait leave the cores alone
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded: threads that wait should sleep
     try:
         try:
             _run([word for word in words if word != "--debug"])
