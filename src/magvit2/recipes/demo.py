@@ -70,6 +70,8 @@ def _run(tokenizer: Tokenizer, clip: "_Clip", folder: Path, bar: Callable[[str, 
         "report.json",
     )
     files = [folder / name for name in names]
+    for stale in ("reconstruction.png", "reconstruction.mp4", "side-by-side.png", "side-by-side.mp4"):
+        (folder / stale).unlink(missing_ok=True)  # of a demo of another kind of input
     save_tokens(files[0], tokens)
     decoded = _Timed(decode_tokens(tokenizer, tokens))
     pairs = map(FramePair, clip.frames(), decoded)

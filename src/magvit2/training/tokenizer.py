@@ -34,8 +34,8 @@ def train_tokenizer(config: TokenizerTraining, source: Path, folder: Path, devic
     """
     _check_alone()
     batches = TrainingBatches(find_items(source), config.batches, config.num_steps, config.seed)
-    _claim(folder, config)
     state = _start(config, device)
+    _claim(folder, config)
     checkpoint = latest_checkpoint(folder / "checkpoints")
     first_step = load_checkpoint(checkpoint, state) if checkpoint else 0
     with Journal(folder, first_step, config.num_steps) as journal:
@@ -50,8 +50,14 @@ def train_tokenizer(config: TokenizerTraining, source: Path, folder: Path, devic
 def _claim(folder: Path, config: TokenizerTraining) -> None:
     """Write the run's configuration, or make sure that the run that lies there has the same."""
     path = folder / "training.json"
-    if path.exists() and read_json(TokenizerTraining, path) != config:
-        raise TrainingError(f"{folder} holds a run with other settings; resume with those, or give another folder")
+    if path.exists():
+        theirs, ours = to_dict(read_json(TokenizerTraining, path)), to_dict(config)
+        changed = [key for key in ours if theirs[key] != ours[key]]
+        if changed:
+            raise TrainingError(
+                f"{folder} holds a run with other settings (it differs in {', '.join(changed)}); resume with those, or "
+                "give another folder"
+            )
     write_text(path, json.dumps(to_dict(config), indent=2) + "\n")
 
 
