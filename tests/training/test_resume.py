@@ -14,6 +14,7 @@ from magvit2.errors import FormatError, InputError, TrainingError
 from magvit2.store import read_tensors, write_tensors
 from magvit2.training import tokenizer as trainer
 from magvit2.training import train_tokenizer
+from magvit2.training.journal import Journal
 from tests.training.making import TINY, journal, make_pictures, results
 
 PLACES = ("step", "model", "checkpoint")
@@ -137,3 +138,19 @@ def test_a_damaged_checkpoint_is_refused_by_name(harm: object, source: Path, tmp
     harm(tmp_path / "checkpoints" / "step-00000001")
     with pytest.raises(FormatError, match="step-00000001"):
         train_tokenizer(dataclasses.replace(TINY, num_steps=1), source, tmp_path)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_saves_the_step_in_hand_and_the_run_goes_on_from_it(
+    number: signal.Signals, source: Path, straight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = signal.getsignal(number)
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "advance", lambda self, step: signal.raise_signal(number) if step == 1 else None)
+        with pytest.raises(KeyboardInterrupt, match="after step 1; all is saved"):
+            train_tokenizer(TINY, source, tmp_path)
+    assert signal.getsignal(number) is before
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-00000002"]
+    train_tokenizer(TINY, source, tmp_path)
+    assert journal(tmp_path) == journal(straight)
+    assert results(tmp_path)["model/model.safetensors"] == results(straight)["model/model.safetensors"]

@@ -28,8 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.stdout.flush()  # here, and not at the interpreter's end, a reader that went away can be caught
     except Magvit2Error as error:
         _fail(str(error), debug)
-    except KeyboardInterrupt:
-        _fail("interrupted", debug, code=130)
+    except KeyboardInterrupt as error:
+        _fail(str(error) or "interrupted", debug, code=130)
     except BrokenPipeError:
         _close_output()
     except Exception as error:

@@ -1,6 +1,7 @@
 """The journal of a run: one JSON line for each logged step, a progress bar, and sample pictures."""
 
 import json
+import sys
 import time
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +19,7 @@ from magvit2.video import write_image
 
 
 class Journal:
-    """Writes `metrics.jsonl` and `samples/` in a run's folder and shows a progress bar. A context manager."""
+    """Writes `metrics.jsonl` and `samples/` in a run's folder; shows a progress bar, or lines where no terminal is."""
 
     def __init__(self, folder: Path, first_step: int, num_steps: int) -> None:
         self.folder = folder
@@ -59,7 +60,10 @@ class Journal:
         self._clock = now
         with self._path.open("a") as file:
             file.write(json.dumps(line) + "\n")
-        self._progress.update(self._task, status=f"loss {values['loss']:.4f}  psnr {values['psnr']:.2f}")
+        status = f"loss {values['loss']:.4f}  psnr {values['psnr']:.2f}"
+        self._progress.update(self._task, status=status)
+        if self._progress.disable:  # a log file instead of a terminal
+            sys.stderr.write(f"step {step}  {status}  {line['step_s']} s a step\n")
 
     def pictures(self, step: int, originals: Float[Tensor, "b 3 T H W"], decoded: Float[Tensor, "b 3 T H W"]) -> None:
         """Write one picture: each clip's first, middle and last frames, originals above what was decoded."""

@@ -22,6 +22,7 @@ from magvit2.tokenizer import Tokenizer
 from magvit2.training.checkpoint import TrainingState, latest_checkpoint, load_checkpoint, save_checkpoint
 from magvit2.training.config import TokenizerTraining
 from magvit2.training.distributed import mean_over_ranks
+from magvit2.training.interruption import Interruption
 from magvit2.training.journal import Journal
 from magvit2.training.schedule import learning_rate, update_ema
 
@@ -29,8 +30,9 @@ from magvit2.training.schedule import learning_rate, update_ema
 def train_tokenizer(config: TokenizerTraining, source: Path, folder: Path, device: str = "cpu") -> Path:
     """Train on the `train` items of `source`, in `folder`; return the folder of the finished model (the average).
 
-    A run that was interrupted goes on from its last checkpoint, exactly: the same losses as if it had not been. Raises
-    TrainingError where the folder holds another run, under torchrun, or where a loss stops being finite.
+    A run that was interrupted goes on from its last checkpoint, exactly: the same losses as if it had not been. The
+    first SIGINT or SIGTERM writes one at the end of the step, and ends in KeyboardInterrupt. Raises TrainingError where
+    the folder holds another run, under torchrun, or where a loss stops being finite.
     """
     _check_alone()
     batches = TrainingBatches(find_items(source), config.batches, config.num_steps, config.seed)
@@ -38,12 +40,15 @@ def train_tokenizer(config: TokenizerTraining, source: Path, folder: Path, devic
     _claim(folder, config)
     checkpoint = latest_checkpoint(folder / "checkpoints")
     first_step = load_checkpoint(checkpoint, state) if checkpoint else 0
-    with Journal(folder, first_step, config.num_steps) as journal:
+    with Journal(folder, first_step, config.num_steps) as journal, Interruption() as interruption:
         for step, batch in enumerate(_loader(batches, config, first_step), first_step):
             _train_step(step, batch, state, config, journal)
-            if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.num_steps:
+            is_last = step + 1 == config.num_steps
+            if is_last or (step + 1) % config.checkpoint_every == 0 or interruption.is_requested:
                 state.average.save_pretrained(folder / "model")  # type: ignore[operator]
                 save_checkpoint(folder / "checkpoints", step + 1, state, config.keep_checkpoints)
+            if interruption.is_requested and not is_last:
+                raise KeyboardInterrupt(f"interrupted after step {step}; all is saved, the same command goes on")
     return folder / "model"
 
 
