@@ -37,7 +37,7 @@ def reconstruction(
         max_items: how many items of each group, from its first.
         options: the model and where it runs.
     """
-    from magvit2.data.items import find_items, first_of_each_group
+    from magvit2.data.items import INDEX_NAME, find_items, first_of_each_group
     from magvit2.evaluation.reconstruction import evaluate_reconstruction
 
     check_at_least_one("--max-frames", max_frames)
@@ -48,7 +48,8 @@ def reconstruction(
     tokenizer = load_tokenizer(options)
     with progress_bars("items") as bar:
         results = dict(evaluate_reconstruction(tokenizer, items, max_frames, bar("evaluate", len(items))))
-    protocol = f"{PROTOCOL}; split {split}; clips cut to {max_frames} frames"
+    scope = f"split {split}" if (data / INDEX_NAME).is_file() else "no index, all items"
+    protocol = f"{PROTOCOL}; {scope}; clips cut to {max_frames} frames"
     if options.json:
         show_json({"model": options.model, "protocol": protocol, "results": results})
         return
