@@ -38,7 +38,7 @@ def test_the_json_has_the_evaluator_s_numbers_and_their_protocol(source: Path, m
     assert report["results"] == expected
     assert report["model"] == str(model)
     assert "mean over frames, then over items" in report["protocol"]
-    assert report["protocol"].endswith("split val; clips cut to 5 frames")
+    assert report["protocol"].endswith("no index, all items; clips cut to 5 frames")
 
 
 def test_the_first_items_of_each_group_can_be_asked_for(source: Path, model: Path) -> None:
