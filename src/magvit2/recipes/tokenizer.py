@@ -20,7 +20,7 @@ _UNIT_LATENTS = LossWeights(
 _ADAMW = OptimizerConfig(lr=1e-3, final_lr=1e-5, beta1=0.9, beta2=0.99, warmup_steps=200, max_grad_norm=1.0)
 _PHOTOS = ("imagenet_sample256",)
 
-# 2 CPU cores, 81 minutes with other work beside it. Expect 1.4 dB over bicubic on held-out clips.
+# 2 CPU cores, 84 minutes with other work beside it. Expect 1.4 dB over bicubic on held-out clips.
 _CLIP_A1 = TokenizerTraining(
     model=tokenizer_preset("small"),
     batches=(
@@ -37,7 +37,7 @@ _CLIP_A1 = TokenizerTraining(
 )
 
 # The second stage starts from the first one's model and all but drops the entropy term: reconstruction comes first.
-# 2 CPU cores, 18 minutes. Expect 2.1 dB over bicubic on held-out clips: the embedded weights clip-a1.
+# 2 CPU cores, 23 minutes with other work beside it. Expect 2.1 dB over bicubic on held-out clips: the embedded weights clip-a1.
 _CLIP_A1_FINISH = dataclasses.replace(
     _CLIP_A1,
     initial="runs/clip-a1/model",
