@@ -37,7 +37,7 @@ _CLIP_A1 = TokenizerTraining(
 )
 
 # The second stage starts from the first one's model and all but drops the entropy term: reconstruction comes first.
-# 2 CPU cores, 23 minutes with other work beside it. Expect 2.1 dB over bicubic on held-out clips: the embedded weights clip-a1.
+# 2 CPU cores, 23 minutes with other work beside it. Expect 2.1 dB over bicubic on held-out clips: the weights clip-a1.
 _CLIP_A1_FINISH = dataclasses.replace(
     _CLIP_A1,
     initial="runs/clip-a1/model",
