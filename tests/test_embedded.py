@@ -97,7 +97,7 @@ def reconstructed(tokenizer: Tokenizer, frames: np.ndarray) -> tuple[FrameQualit
     """The quality of the tokenizer, and of shrinking the frames to the token grid and back."""
     ours, floor = FrameQuality(), FrameQuality()
     pairs = reconstruct_frames(tokenizer, iter(frames))
-    for pair, low in zip(pairs, bicubic_floor(frames, tokenizer.space.strides), strict=True):
+    for pair, low in zip(pairs, bicubic_floor(frames, tokenizer.space), strict=True):
         ours.add(pair.original, pair.decoded)
         floor.add(pair.original, low)
     return ours, floor

@@ -18,7 +18,6 @@ from torch import Tensor
 
 from magvit2.data.frames import to_clip, to_frames
 from magvit2.errors import FormatError, InputError, MediaError
-from magvit2.geometry import grid_for
 from magvit2.tokenizer import Tokenizer
 from magvit2.tokens import Tokens
 from magvit2.video import VideoWriter, open_media, write_image
@@ -78,7 +77,7 @@ def check_made_by(tokenizer: Tokenizer, tokens: Tokens) -> None:
 
 def check_size(tokens: Tokens) -> None:
     """Raise FormatError where the grid of `tokens` is not the one that covers their size."""
-    grid, expected = tuple(tokens.ids.shape), grid_for(tokens.size, tokens.space.strides)
+    grid, expected = tuple(tokens.ids.shape), tokens.space.grid_for(tokens.size)
     if grid != expected:
         raise FormatError(f"tokens of grid {grid} cannot have the size {tokens.size}: that takes a grid of {expected}")
 

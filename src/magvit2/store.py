@@ -198,8 +198,8 @@ def _may_hold_model(folder: Path) -> bool:
 
 
 def _versions(model: nn.Module) -> tuple[int, ...]:
-    """Return how often each parameter was written to in place."""
-    return tuple(parameter._version for parameter in model.parameters())
+    """Return how often each parameter and buffer was written to in place."""
+    return tuple(tensor._version for tensor in (*model.parameters(), *model.buffers()))
 
 
 def _check_names(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], folder: Path) -> None:

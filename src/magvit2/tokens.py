@@ -14,18 +14,20 @@ from jaxtyping import Int
 from torch import Tensor
 
 from magvit2.errors import ConfigError, InputError
-from magvit2.geometry import Size
+from magvit2.geometry import Size, grid_for, size_for
 
 
 @dataclass(frozen=True)
 class TokenSpace:
     """The set of ids of one tokenizer: digit radices (least significant first) and strides (t, h, w) in pixels.
 
+    `is_causal` says that frame 0 has a latent of its own (`geometry`); the field's older, non-causal models have none.
     Raises ConfigError where a radix is below 2, a stride below 1, or the vocabulary does not fit into int64.
     """
 
     radices: tuple[int, ...]
     strides: Size
+    is_causal: bool = True
 
     def __post_init__(self) -> None:
         if not self.radices or min(self.radices) < 2 or min(self.strides) < 1:
@@ -49,6 +51,22 @@ class TokenSpace:
     def bits_per_pixel(self) -> float:
         """Raw rate in bits per pixel of a long clip: log2(vocab_size) over the pixels that one id covers."""
         return math.log2(self.vocab_size) / math.prod(self.strides)
+
+    def grid_for(self, size: Size) -> Size:
+        """Return the latent grid (t, h, w) that covers (T, H, W), rounding up. Raises InputError for sides below 1."""
+        return grid_for(size, self.strides, is_causal=self.is_causal)
+
+    def size_for(self, grid: Size) -> Size:
+        """Return the size (T, H, W) that a grid (t, h, w) decodes to. Raises InputError for sides below 1."""
+        return size_for(grid, self.strides, is_causal=self.is_causal)
+
+    def valid_size(self, size: Size) -> Size:
+        """Return the smallest size >= (T, H, W) that fills whole latent positions."""
+        return self.size_for(self.grid_for(size))
+
+    def latent_of(self, frame: int) -> int:
+        """Return the index in time of the latent that covers a frame."""
+        return -(-frame // self.strides[0]) if self.is_causal else frame // self.strides[0]
 
     def ids_to_digits(self, ids: Int[Tensor, "*shape"]) -> Int[Tensor, "*shape k"]:
         """Split ids into their digits, least significant first. Raises InputError for ids outside the space."""

@@ -10,8 +10,9 @@ from magvit2.data.frames import read_item
 from magvit2.data.items import find_items
 from magvit2.evaluation.floor import bicubic_floor
 from magvit2.metrics import psnr
+from magvit2.tokens import TokenSpace
 
-STRIDES = (4, 8, 8)
+SPACE = TokenSpace((2,) * 18, (4, 8, 8))
 
 
 def smooth_clip(num_frames: int, height: int, width: int) -> np.ndarray:
@@ -23,7 +24,7 @@ def smooth_clip(num_frames: int, height: int, width: int) -> np.ndarray:
 @pytest.mark.parametrize("size", [(1, 16, 24), (1, 17, 25), (5, 16, 16), (6, 9, 30), (17, 8, 8), (2, 1, 1)])
 def test_a_clip_of_one_colour_is_returned_as_it_is(size: tuple[int, int, int]) -> None:
     frames = np.broadcast_to(np.array([17, 130, 251], np.uint8), (*size, 3))
-    assert np.array_equal(bicubic_floor(frames, STRIDES), frames)
+    assert np.array_equal(bicubic_floor(frames, SPACE), frames)
 
 
 def pillow_floor(plane: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
@@ -42,7 +43,7 @@ def test_an_image_is_what_pillow_s_bicubic_filter_makes_of_it_over_the_token_gri
     frames = smooth_clip(1, *size)
     grid = -(-size[0] // 8), -(-size[1] // 8)
     expected = np.stack([pillow_floor(frames[0, :, :, channel], grid) for channel in range(3)], axis=-1)
-    errors = np.abs(bicubic_floor(frames, STRIDES)[0] - expected)
+    errors = np.abs(bicubic_floor(frames, SPACE)[0] - expected)
     assert errors.max() <= 1 and errors.mean() < 0.02  # Pillow's floats may round the other way
 
 
@@ -52,7 +53,7 @@ def test_time_is_scaled_to_the_latent_frames_by_the_same_filter(num_frames: int,
     levels = (127 + 100 * np.sin(np.arange(num_frames) / 2)).astype(np.uint8)
     frames = np.broadcast_to(levels[:, None, None, None], (num_frames, 16, 16, 3))
     expected = pillow_floor(levels[:, None], (num_latents, 1))[:, 0]
-    found = bicubic_floor(frames, STRIDES)
+    found = bicubic_floor(frames, SPACE)
     assert (found == found[:, :1, :1, :1]).all()
     assert np.abs(found[:, 0, 0, 0] - expected).max() <= 1
 
@@ -61,15 +62,18 @@ def test_it_sees_no_more_than_one_colour_for_each_position() -> None:
     """Detail finer than the grid is gone: stripes become grey, which is 6 dB for stripes of black and white."""
     stripes = np.zeros((1, 64, 64, 3), np.uint8)
     stripes[:, :, ::2] = 255
-    inside = bicubic_floor(stripes, STRIDES)[0, 16:48, 16:48].astype(int)
+    inside = bicubic_floor(stripes, SPACE)[0, 16:48, 16:48].astype(int)
     assert np.abs(inside - 127.5).max() <= 3
 
 
 def test_finer_strides_keep_more() -> None:
     frames = smooth_clip(9, 64, 64)
-    coarse, fine = bicubic_floor(frames, (4, 16, 16)), bicubic_floor(frames, (2, 4, 4))
+    coarse, fine = (
+        bicubic_floor(frames, TokenSpace((2,), (4, 16, 16))),
+        bicubic_floor(frames, TokenSpace((2,), (2, 4, 4))),
+    )
     assert psnr(frames[4], fine[4]) > psnr(frames[4], coarse[4]) + 5
-    assert np.array_equal(bicubic_floor(frames, (1, 1, 1)), frames)
+    assert np.array_equal(bicubic_floor(frames, TokenSpace((2,), (1, 1, 1))), frames)
 
 
 def test_kodak_s_floor_is_23_25_db(data_dir: Path) -> None:
@@ -78,6 +82,6 @@ def test_kodak_s_floor_is_23_25_db(data_dir: Path) -> None:
     values = []
     for item in items:
         frames = read_item(item)
-        values.append(psnr(frames[0], bicubic_floor(frames, STRIDES)[0]))
+        values.append(psnr(frames[0], bicubic_floor(frames, SPACE)[0]))
     assert len(values) == 24
     assert np.mean(values) == pytest.approx(23.25, abs=0.05)

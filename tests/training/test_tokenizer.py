@@ -65,7 +65,7 @@ def test_a_journal_line_says_what_was_measured(source: Path, tmp_path: Path) -> 
     (line,) = journal(tmp_path)
     assert line["kind"] in ("video", "image")
     assert line["lr"] == pytest.approx(TINY.optimizer.lr / 2)
-    assert 0 <= line["least_bit_entropy"] <= 1 and 0 < line["distinct_ids"] <= 1
+    assert 0 <= line["least_digit_entropy"] <= 1 and 0 < line["distinct_ids"] <= 1
     numbers = {"step", "loss", "psnr", "commitment", "sample_entropy", "batch_entropy", "grad_norm"}
     assert numbers < line.keys() and all(np.isfinite(line[name]) for name in numbers)
 

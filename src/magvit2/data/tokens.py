@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from magvit2.errors import FormatError, InputError, Magvit2Error
-from magvit2.geometry import Size, grid_for
+from magvit2.geometry import Size
 from magvit2.schema import from_dict
 from magvit2.store import read_tensors_and_metadata, write_tensors
 from magvit2.tokens import Tokens, TokenSpace
@@ -30,6 +30,7 @@ class _Header:
     radices: tuple[int, ...]
     strides: Size
     fingerprint: str
+    is_causal: bool = True
 
 
 def save_tokens(path: Path, tokens: Tokens) -> None:
@@ -43,6 +44,7 @@ def save_tokens(path: Path, tokens: Tokens) -> None:
         "radices": list(tokens.space.radices),
         "strides": list(tokens.space.strides),
         "fingerprint": tokens.fingerprint,
+        "is_causal": tokens.space.is_causal,
     }
     write_tensors(path, {"ids": tokens.ids.to(_id_type(tokens.space.vocab_size))}, {_FORMAT: json.dumps(header)})
 
@@ -71,8 +73,8 @@ def is_token_file(path: Path) -> bool:
 
 
 def _tokens(ids: torch.Tensor, header: _Header) -> Tokens:
-    space = TokenSpace(header.radices, header.strides)
-    grid = grid_for(header.size, header.strides)
+    space = TokenSpace(header.radices, header.strides, header.is_causal)
+    grid = space.grid_for(header.size)
     if ids.is_floating_point() or tuple(ids.shape) != grid:
         raise InputError(
             f"ids {list(ids.shape)} of {ids.dtype}; its size {list(header.size)} takes integers {list(grid)}"

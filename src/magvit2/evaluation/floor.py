@@ -5,16 +5,16 @@ import torch
 from torch.nn import functional
 
 from magvit2.data.frames import Frames
-from magvit2.geometry import Size, grid_for
+from magvit2.tokens import TokenSpace
 
 
-def bicubic_floor(frames: Frames, strides: Size) -> Frames:
+def bicubic_floor(frames: Frames, space: TokenSpace) -> Frames:
     """Return uint8 frames [T, H, W, 3] scaled down to one value for each token position, antialiased, and up again.
 
     Bicubic in space and, for more than one frame, in time. It keeps 24 bits a position where a tokenizer of 18 bits
     keeps 18.
     """
-    grid = grid_for((frames.shape[0], frames.shape[1], frames.shape[2]), strides)
+    grid = space.grid_for((frames.shape[0], frames.shape[1], frames.shape[2]))
     x = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float()
     small = _resize_time(_resize_space(x, grid[1], grid[2]), grid[0]).round().clamp(0, 255)
     large = _resize_space(_resize_time(small, frames.shape[0]), frames.shape[1], frames.shape[2])

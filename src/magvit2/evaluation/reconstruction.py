@@ -65,7 +65,8 @@ class _Group:
     num_pixels: int = 0
 
     def results(self) -> Iterator[Result]:
-        bits = self.usage.bit_entropies
+        space, digits = self.usage.space, self.usage.digit_entropies
+        digit = "bit" if set(space.radices) == {2} else "digit"
         yield "items", len(self.psnr)
         yield "psnr_db", _mean(self.psnr)
         yield "bicubic_psnr_db", _mean(self.floor_psnr)
@@ -76,16 +77,16 @@ class _Group:
         yield "distinct_ids", self.usage.num_distinct
         yield "code_usage", self.usage.usage
         yield "id_entropy_bits", self.usage.entropy_bits
-        yield "bit_entropy_mean", float(bits.mean())
-        yield "bit_entropy_least", float(bits.min())
-        yield "bits_per_pixel", self.usage.num_tokens * len(bits) / self.num_pixels
+        yield f"{digit}_entropy_mean", float(digits.mean())
+        yield f"{digit}_entropy_least", float(digits.min())
+        yield "bits_per_pixel", self.usage.num_tokens * math.log2(space.vocab_size) / self.num_pixels
 
 
 def _score(tokenizer: Tokenizer, frames: Frames, groups: Sequence[_Group]) -> None:
     quality, floor = FrameQuality(), FrameQuality()
     ids: list[Tensor] = []
     pairs = reconstruct_frames(tokenizer, iter(frames), on_ids=ids.append)
-    for pair, low in zip(pairs, bicubic_floor(frames, tokenizer.space.strides), strict=True):
+    for pair, low in zip(pairs, bicubic_floor(frames, tokenizer.space), strict=True):
         quality.add(pair.original, pair.decoded)
         floor.add(pair.original, low)
     for group in groups:

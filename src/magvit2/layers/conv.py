@@ -1,4 +1,4 @@
-"""The causal 3-D convolution: it sees the past and the present, never the future.
+"""The 3-D convolutions. The causal one sees the past and the present, never the future:
 
 `kernel[0] - 1` copies of the first frame go in front of a clip and nothing behind it; space is padded by its edge,
 (k - 1) // 2 in front and k // 2 behind. With a `Memory`, later chunks take the frames before them from the chunk before
@@ -14,11 +14,8 @@ from magvit2.geometry import Size
 from magvit2.layers.memory import Memory
 
 
-class CausalConv3d(nn.Module):
-    """Convolution over [b, c, t, h, w], causal in time; `kernel` and `stride` are (t, h, w).
-
-    A strided axis of n positions gives ceil(n / stride) in space and 1 + (n - 1) // stride in time.
-    """
+class _Conv3d(nn.Module):
+    """Weights of a convolution over [b, c, t, h, w]; `kernel` and `stride` are (t, h, w). Its children pad."""
 
     def __init__(
         self, in_channels: int, out_channels: int, kernel: Size, stride: Size = (1, 1, 1), *, bias: bool = True
@@ -38,6 +35,19 @@ class CausalConv3d(nn.Module):
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
+    def extra_repr(self) -> str:
+        """Show the settings in a printed model."""
+        out_channels, in_channels = self.weight.shape[:2]
+        bias = self.bias is not None
+        return f"{in_channels}, {out_channels}, kernel={self.kernel}, stride={self.stride}, bias={bias}"
+
+
+class CausalConv3d(_Conv3d):
+    """Convolution that is causal in time.
+
+    A strided axis of n positions gives ceil(n / stride) in space and 1 + (n - 1) // stride in time.
+    """
+
     def forward(self, x: Float[Tensor, "b c t h w"], memory: Memory | None = None) -> Float[Tensor, "b d u y x"]:
         """Convolve a whole clip, or with `memory` the next chunk of it."""
         return convolve(self._pad(x, memory), self.weight, self.bias, self.stride)
@@ -50,10 +60,7 @@ class CausalConv3d(nn.Module):
         front = time - 1
         if tail is not None:
             x, front = torch.cat([tail, x], dim=2) if tail.shape[2] else x, 0
-        space = ((columns - 1) // 2, columns // 2, (rows - 1) // 2, rows // 2)
-        if not front and not any(space):
-            return x
-        return functional.pad(x, (*space, front, 0), mode="replicate")
+        return _edge_padded(x, (*_centred(columns), *_centred(rows), front, 0))
 
     def _tail(self, x: Tensor, tail: Tensor | None) -> Tensor:
         """Return the last kernel - stride frames seen so far, the first frame standing in for what came before."""
@@ -65,11 +72,31 @@ class CausalConv3d(nn.Module):
             x = torch.cat([past, x], dim=2)
         return x[:, :, -length:].contiguous(memory_format=torch.channels_last_3d)
 
-    def extra_repr(self) -> str:
-        """Show the settings in a printed model."""
-        out_channels, in_channels = self.weight.shape[:2]
-        bias = self.bias is not None
-        return f"{in_channels}, {out_channels}, kernel={self.kernel}, stride={self.stride}, bias={bias}"
+
+class CentredConv3d(_Conv3d):
+    """Convolution that looks as far ahead as back, in time as in space: of models that work in windows of frames.
+
+    A strided axis of n positions gives ceil(n / stride). It remembers nothing from one window to the next.
+    """
+
+    def forward(self, x: Float[Tensor, "b c t h w"], memory: Memory | None = None) -> Float[Tensor, "b d u y x"]:
+        """Convolve one window of a clip."""
+        time, rows, columns = self.kernel
+        padded = _edge_padded(x, (*_centred(columns), *_centred(rows), *_centred(time)))
+        return convolve(padded, self.weight, self.bias, self.stride)
+
+
+def conv_class(is_causal: bool) -> type[CausalConv3d] | type[CentredConv3d]:
+    """Return the convolution of causal models, or that of models that work in windows."""
+    return CausalConv3d if is_causal else CentredConv3d
+
+
+def _centred(kernel: int) -> tuple[int, int]:
+    return (kernel - 1) // 2, kernel // 2
+
+
+def _edge_padded(x: Tensor, amounts: tuple[int, ...]) -> Tensor:
+    return functional.pad(x, amounts, mode="replicate") if any(amounts) else x
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Size) -> Tensor:

@@ -1,7 +1,8 @@
-"""Normalisations that keep causality: statistics never reach across frames.
+"""Normalisations; those of causal models keep causality: their statistics never reach across frames.
 
 `FrameGroupNorm` is the paper's, statistics over a whole frame. `PositionNorm` is ours: statistics over the channels of
-one position, so that tiles, chunks, batches and single images agree exactly. The adaptive forms follow the authors'
+one position, so that tiles, chunks, batches and single images agree exactly. `ClipGroupNorm` is the older, non-causal
+models': statistics over all frames of a window. The adaptive forms follow the authors'
 code: no affine of their own, scale and shift at every position from the codes (figure 7).
 """
 
@@ -14,7 +15,7 @@ from torch.nn import functional
 
 from magvit2.geometry import Size
 
-NormKind = Literal["frame", "position"]
+NormKind = Literal["frame", "position", "clip"]
 
 _MAX_GROUPS = 32
 _EPS = 1e-6
@@ -25,7 +26,7 @@ class FrameGroupNorm(nn.Module):
 
     def __init__(self, channels: int, *, affine: bool = True) -> None:
         super().__init__()
-        self.groups = next(groups for groups in range(min(_MAX_GROUPS, channels), 0, -1) if channels % groups == 0)
+        self.groups = _num_groups(channels)
         self.weight = nn.Parameter(torch.ones(channels)) if affine else None
         self.bias = nn.Parameter(torch.zeros(channels)) if affine else None
 
@@ -35,6 +36,20 @@ class FrameGroupNorm(nn.Module):
         # Not functional.group_norm, which refuses an image of one latent position.
         frames = torch.group_norm(frames, self.groups, self.weight, self.bias, _EPS)
         return frames.unflatten(0, (x.shape[0], x.shape[2])).transpose(1, 2)
+
+
+class ClipGroupNorm(nn.Module):
+    """GroupNorm over [b, c, t, h, w] with the statistics of a whole window of frames; eps 1e-6."""
+
+    def __init__(self, channels: int, *, affine: bool = True) -> None:
+        super().__init__()
+        self.groups = _num_groups(channels)
+        self.weight = nn.Parameter(torch.ones(channels)) if affine else None
+        self.bias = nn.Parameter(torch.zeros(channels)) if affine else None
+
+    def forward(self, x: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b c t h w"]:
+        """Normalise every window by itself."""
+        return torch.group_norm(x, self.groups, self.weight, self.bias, _EPS)
 
 
 class PositionNorm(nn.Module):
@@ -77,7 +92,12 @@ class AdaptiveNorm(nn.Module):
 
 def make_norm(channels: int, kind: NormKind, *, affine: bool = True) -> nn.Module:
     """Build the normalisation called `kind` for `channels`."""
-    return {"frame": FrameGroupNorm, "position": PositionNorm}[kind](channels, affine=affine)
+    return {"frame": FrameGroupNorm, "position": PositionNorm, "clip": ClipGroupNorm}[kind](channels, affine=affine)
+
+
+def _num_groups(channels: int) -> int:
+    """Return 32, or the largest count below it that divides `channels`."""
+    return next(groups for groups in range(min(_MAX_GROUPS, channels), 0, -1) if channels % groups == 0)
 
 
 def repeat_grid(

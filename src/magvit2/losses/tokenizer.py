@@ -15,7 +15,8 @@ class LossWeights:
     """Weights of the terms; the defaults are the paper's.
 
     `reconstruction` is for a squared error on the [0, 1] scale. The entropy weight starts `entropy_boost` times higher
-    and falls linearly to 1 over `entropy_boost_steps`. `temperature` is that of the soft assignment.
+    and falls linearly to 1 over `entropy_boost_steps`. `temperature` is that of the soft assignment, and `joint_entropy`
+    takes the batch term over whole ids; without it, it is the sum over bits, which BSQ has (arXiv 2406.07548).
     """
 
     reconstruction: float = 5.0
@@ -24,10 +25,11 @@ class LossWeights:
     entropy_boost: float = 3.0
     entropy_boost_steps: int = 2000
     temperature: float = 0.01
+    joint_entropy: bool = True
 
 
 class LossTerms(NamedTuple):
-    """The total and its unweighted parts, scalars; entropies in nats."""
+    """The total and its unweighted parts, scalars; entropies in nats, 0 for codes that are not binary."""
 
     total: Float[Tensor, ""]
     reconstruction: Float[Tensor, ""]
@@ -42,18 +44,38 @@ def tokenizer_loss(
     quantized: Quantized,
     weights: LossWeights,
     step: int,
+    *,
+    code_size: float | None = 1.0,
     mean_over_ranks: MeanOverRanks | None = None,
 ) -> LossTerms:
-    """Return the terms for decoded clips and their originals, both in [-1, 1], at a training step."""
+    """Return the terms for decoded clips and their originals, both in [-1, 1], at a training step.
+
+    `code_size` is the absolute value of a binary code's channels; None for other codes, which have no entropy terms.
+    """
     reconstruction = (decoded.float() - clips.float()).square().mean() / 4
     commitment = commitment_loss(quantized)
-    sample, batch = lfq_entropy(quantized.latents, weights.temperature, mean_over_ranks=mean_over_ranks)
+    sample, batch = _entropies(quantized, weights, code_size, mean_over_ranks)
     total = (
         weights.reconstruction * reconstruction
         + weights.commitment * commitment
         + entropy_weight(weights, step) * (sample - batch)
     )
     return LossTerms(total, reconstruction, commitment, sample, batch)
+
+
+def _entropies(
+    quantized: Quantized, weights: LossWeights, code_size: float | None, mean_over_ranks: MeanOverRanks | None
+) -> tuple[Tensor, Tensor]:
+    """Return both entropies of the soft assignment to codes of +-code_size (equation 5; 2 z.c / temperature)."""
+    if code_size is None:
+        return quantized.latents.new_zeros(()), quantized.latents.new_zeros(())
+    return lfq_entropy(
+        quantized.latents,
+        weights.temperature / code_size,
+        num_groups=None if weights.joint_entropy else quantized.latents.shape[-1],
+        group_reduction="mean" if weights.joint_entropy else "sum",
+        mean_over_ranks=mean_over_ranks,
+    )
 
 
 def commitment_loss(quantized: Quantized) -> Float[Tensor, ""]:

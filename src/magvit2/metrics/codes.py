@@ -48,14 +48,33 @@ class CodeUsage:
 
         Without ids they are nan.
         """
+        assert self.space.num_bits
+        return self.digit_entropies
+
+    @property
+    def digit_entropies(self) -> Float[Tensor, " k"]:
+        """Entropy of every digit of the ids, least significant first, as a share (0 .. 1) of the most it can be.
+
+        Of a bit, that is its entropy in bits. Without ids they are nan.
+        """
         ids, counts = self._table()
-        digits = (ids[:, None] >> torch.arange(self.space.num_bits)) & 1
-        ones = (digits.double() * counts[:, None]).sum(dim=0) / counts.sum()
-        return (torch.special.entr(ones) + torch.special.entr(1 - ones)) / math.log(2)
+        shares = counts / counts.sum()
+        digits = self.space.ids_to_digits(ids).unbind(dim=1)
+        return torch.stack(
+            [_relative_entropy(digit, shares, radix) for digit, radix in zip(digits, self.space.radices, strict=True)]
+        )
 
     def _table(self) -> tuple[Tensor, Tensor]:
         ids = torch.tensor(list(self._counts), dtype=torch.int64)
         return ids, torch.tensor(list(self._counts.values()), dtype=torch.float64)
+
+
+def _relative_entropy(digits: Tensor, shares: Tensor, radix: int) -> Tensor:
+    """Return the entropy of digits in 0 .. radix - 1 that have these shares, over log(radix)."""
+    if not len(digits):
+        return shares.new_tensor(math.nan)
+    totals = shares.new_zeros(radix).index_add_(0, digits, shares)
+    return torch.special.entr(totals).sum().clamp_min(0) / math.log(radix)
 
 
 def _entropy_bits(counts: list[int]) -> float:

@@ -28,7 +28,7 @@ def contact_sheet(pairs: list[FramePair], tokens: Tokens) -> Picture:
     """
     columns = []
     for index, pair in zip(pick_frames(tokens), pairs, strict=True):
-        latent = -(-index // tokens.space.strides[0])
+        latent = tokens.space.latent_of(index)
         ids = token_picture(tokens.ids[latent], tokens.space)
         grown = ids.repeat(tokens.space.strides[1], axis=0).repeat(tokens.space.strides[2], axis=1)
         cropped = grown[: pair.original.shape[0], : pair.original.shape[1]]

@@ -156,7 +156,7 @@ def _report(name: str, tokens: Tokens, quality: FrameQuality, encode_s: float, d
     usage = CodeUsage(tokens.space)
     usage.add(tokens.ids)
     frames, height, width = tokens.size
-    token_bytes = math.ceil(tokens.ids.numel() * tokens.space.num_bits / 8)
+    token_bytes = math.ceil(tokens.ids.numel() * math.log2(tokens.space.vocab_size) / 8)
     return {
         "input": name,
         "frames (T, H, W)": [frames, height, width],

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from magvit2.data.batches import BatchSpec
 from magvit2.errors import ConfigError
 from magvit2.losses import LossWeights
+from magvit2.recipes.rivals import RIVAL_RECIPES
 from magvit2.schema import read_json
 from magvit2.tokenizer import tokenizer_preset
 from magvit2.training import OptimizerConfig, TokenizerTraining
@@ -59,7 +60,7 @@ _VIDEOS = TokenizerTraining(
 _IMAGES = dataclasses.replace(_VIDEOS, batches=(BatchSpec("image", batch_size=24, num_frames=1, size=64),))
 
 TOKENIZER_RECIPES = MappingProxyType(
-    {"clip-a1": _CLIP_A1, "clip-a1-finish": _CLIP_A1_FINISH, "videos": _VIDEOS, "images": _IMAGES}
+    {"clip-a1": _CLIP_A1, "clip-a1-finish": _CLIP_A1_FINISH, "videos": _VIDEOS, "images": _IMAGES, **RIVAL_RECIPES}
 )
 """Every recipe by its name."""
 

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from magvit2.geometry import size_for
 from magvit2.tokenizer.config import TokenizerConfig
 from magvit2.tokenizer.networks import Decoder, Encoder
 
@@ -29,8 +28,8 @@ def audit(config: TokenizerConfig) -> Audit:
     """
     with torch.device("meta"):
         encoder, decoder = Encoder(config), Decoder(config)
-        clips = [torch.empty(1, 3, *size_for((length, 1, 1), config.strides)) for length in (2, 3)]
-        codes = [torch.empty(1, config.num_bits, length, 1, 1) for length in (2, 3)]
+        clips = [torch.empty(1, 3, *config.space.size_for((length, 1, 1))) for length in (2, 3)]
+        codes = [torch.empty(1, config.num_channels, length, 1, 1) for length in (2, 3)]
     pixels = clips[1][0, 0].numel() - clips[0][0, 0].numel()
     encoding, decoding = _num_parameters(encoder), _num_parameters(decoder)
     work = _added(encoder, clips) / pixels, _added(decoder, codes) / pixels

@@ -1,12 +1,15 @@
 """The closed configuration of a tokenizer; it travels in the model's `config.json`."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from magvit2.errors import ConfigError
 from magvit2.geometry import Size
 from magvit2.layers.norm import NormKind
-from magvit2.quantizers.lfq import MAX_BITS
+from magvit2.quantizers.bits import check_num_bits
 from magvit2.tokens import TokenSpace
+
+QuantizerKind = Literal["lfq", "bsq", "fsq", "vq"]
 
 
 @dataclass(frozen=True)
@@ -16,6 +19,11 @@ class TokenizerConfig:
     `temporal_downsample` has one entry for each of the `len(channel_multipliers) - 1` downsamplings, all of which
     halve space. `patch_size` puts a space-to-depth stem in front and its inverse behind (1: none). An image-only model
     (`is_image`) has no extent in time: it treats every frame as an image, with strides (1, s, s).
+
+    `quantizer` rounds the latents: lfq and bsq to `num_bits` bits, fsq to `levels` values a channel, vq to the nearest of
+    `codebook_size` vectors of `codebook_dim`. The rest is what older models differ in: a model with a `window` is not
+    causal and works through a clip in independent windows of so many frames; `resampling` by pooling and repetition
+    instead of strided convolution and depth-to-space; no `adaptive_norm` in the decoder; `norm` over the whole "clip".
 
     Raises ConfigError for a value that no model can have.
     """
@@ -34,6 +42,13 @@ class TokenizerConfig:
     norm: NormKind = "frame"
     normalize_latents: bool = False
     is_image: bool = False
+    quantizer: QuantizerKind = "lfq"
+    levels: tuple[int, ...] = (8, 8, 8, 5, 5, 5)
+    codebook_size: int = 1024
+    codebook_dim: int = 256
+    window: int | None = None
+    resampling: Literal["learned", "plain"] = "learned"
+    adaptive_norm: bool = True
 
     def __post_init__(self) -> None:
         positive = (
@@ -53,10 +68,28 @@ class TokenizerConfig:
             )
         if self.is_image and any(self.temporal_downsample):
             raise ConfigError("an image model cannot downsample time: set temporal_downsample to all false")
-        if not 1 <= self.num_bits <= MAX_BITS:
-            raise ConfigError(f"num_bits = {self.num_bits}: expected 1 to {MAX_BITS}")
+        check_num_bits(self.num_bits)
         if self.downsample_kernel < 2:
             raise ConfigError(f"downsample_kernel = {self.downsample_kernel}: expected 2 or more, to see every pixel")
+        self._check_window()
+
+    def _check_window(self) -> None:
+        if self.window is None and (self.norm == "clip" or self.resampling == "plain"):
+            raise ConfigError("norm 'clip' and plain resampling look ahead in time: give the model a window of frames")
+        if self.window is not None and (self.is_image or self.window < 1 or self.window % self.strides[0]):
+            raise ConfigError(f"window = {self.window}: expected a multiple of {self.strides[0]}, in a video model")
+
+    @property
+    def is_causal(self) -> bool:
+        """Whether no frame's ids depend on later frames; else the model works in windows."""
+        return self.window is None
+
+    @property
+    def num_channels(self) -> int:
+        """Channels of latents and codes."""
+        return {"lfq": self.num_bits, "bsq": self.num_bits, "fsq": len(self.levels), "vq": self.codebook_dim}[
+            self.quantizer
+        ]
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -85,7 +118,9 @@ class TokenizerConfig:
     @property
     def space(self) -> TokenSpace:
         """The space of the ids."""
-        return TokenSpace(radices=(2,) * self.num_bits, strides=self.strides)
+        binary = (2,) * self.num_bits
+        radices = {"lfq": binary, "bsq": binary, "fsq": self.levels, "vq": (self.codebook_size,)}[self.quantizer]
+        return TokenSpace(radices, self.strides, self.is_causal)
 
     def kernel(self, size: int) -> Size:
         """Return the (t, h, w) kernel of a convolution of `size`; an image model has no extent in time."""

@@ -1,12 +1,12 @@
 """The tokenizer: clips in [-1, 1] to ids and back, exact in whatever way a clip is cut or batched.
 
 `encode` and `decode` walk a clip in canonical chunks (frame 0, then groups of four) with convolution memories, one clip
-at a time on a CPU. Every computation then has one shape, whatever the caller's batch or chunking, so ids agree bit for
+at a time on a CPU. A model that is not causal walks in independent windows instead, without memories. Every computation then has one shape, whatever the caller's batch or chunking, so ids agree bit for
 bit between an image, a clip, a batch and a stream. `forward` is the training path: whole clips, gradients.
 """
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from magvit2.errors import InputError
-from magvit2.geometry import Size, chunk_lengths, grid_for, size_for, valid_size
+from magvit2.geometry import Size, chunk_lengths
 from magvit2.layers.memory import Memory
-from magvit2.quantizers import LFQ, Quantized
+from magvit2.quantizers import BSQ, FSQ, LFQ, VQ, Quantized
 from magvit2.store import Pretrained
 from magvit2.tokenizer.config import TokenizerConfig
 from magvit2.tokenizer.networks import Decoder, Encoder
@@ -42,7 +42,7 @@ class Tokenizer(Pretrained[TokenizerConfig], nn.Module):
         self.config = config
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)
-        self.quantizer = LFQ(config.num_bits, normalize=config.normalize_latents)
+        self.quantizer = make_quantizer(config)
         self.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
     @property
@@ -62,9 +62,11 @@ class Tokenizer(Pretrained[TokenizerConfig], nn.Module):
 
     def forward(self, clips: Float[Tensor, "b 3 T H W"]) -> Reconstruction:
         """Reconstruct whole clips for training; T, H and W must fill whole latent positions (else InputError)."""
-        if tuple(clips.shape[2:]) != valid_size(_size(clips), self.space.strides):
-            time, space = self.space.strides[:2]
-            raise InputError(f"clips of size {_size(clips)}: training needs 1 + {time}k frames and sides of {space}k")
+        fits = self.space.valid_size(_size(clips))
+        if _size(clips) != fits:
+            raise InputError(
+                f"clips of size {_size(clips)} do not fill latent positions, as training needs; {fits} would"
+            )
         quantized = self.quantizer(self.encoder(clips).permute(0, 2, 3, 4, 1))
         return Reconstruction(self.decoder(quantized.codes.permute(0, 4, 1, 2, 3)), quantized)
 
@@ -94,21 +96,10 @@ class Tokenizer(Pretrained[TokenizerConfig], nn.Module):
         Together they are what `encode` gives for the whole clip; memory does not grow with its length. Raises
         InputError for no frames, or for frames that are not floats [3, H, W] of one size.
         """
-        memory = Memory()
-        group: list[Tensor] = []
-        length = 1
-        shape: torch.Size | None = None
-        for frame in frames:
-            shape = shape or frame.shape
-            _check_frame(frame, shape)
-            group.append(frame)
-            if len(group) == length:
-                yield self._encode_group(group, length, memory)
-                group, length = [], self.space.strides[0]
-        if shape is None:
-            raise InputError("no frames: expected at least one frame [3, H, W]")
-        if group:
-            yield self._encode_group(group, length, memory)
+        memory = self._memory()
+        groups = _grouped(_checked(frames), self._frame_groups())
+        for group, length in zip(groups, self._frame_groups(), strict=False):
+            yield self._encode_group(group, min(length, self.space.strides[0]), memory)
 
     def decode_stream(
         self, chunks: Iterable[Int[Tensor, "_t h w"]], size: Size | None = None, *, num_bits: int | None = None
@@ -130,42 +121,63 @@ class Tokenizer(Pretrained[TokenizerConfig], nn.Module):
             raise InputError(f"the ids end after {count} frames; size says {size[0]}")
 
     def _decoded_frames(self, chunks: Iterable[Tensor], num_bits: int | None) -> Iterator[Tensor]:
-        memory = Memory()
+        memory = self._memory()
+        for group in _grouped(self._latent_frames(chunks, num_bits), itertools.repeat(self._latent_group)):
+            yield from self._decode_chunk(torch.stack(group)[None], memory, num_bits)[0].unbind(dim=1)
+
+    def _latent_frames(self, chunks: Iterable[Tensor], num_bits: int | None) -> Iterator[Tensor]:
         for chunk in chunks:
             self._check_ids(chunk[None], None, num_bits)
-            for ids in chunk.split(1):
-                yield from self._decode_chunk(ids[None], memory, num_bits)[0].unbind(dim=1)
+            yield from chunk.unbind()
 
-    def _encode_group(self, group: list[Tensor], length: int, memory: Memory) -> Tensor:
+    def _encode_group(self, group: list[Tensor], step: int, memory: Memory | None) -> Tensor:
+        """Encode one canonical chunk; the last one of a clip may be short, and is filled up to a multiple of `step`."""
         clip = torch.stack(group, dim=1)[None]
-        _, rows, columns = valid_size(_size(clip), self.space.strides)
+        _, rows, columns = self.space.valid_size(_size(clip))
+        length = -(-len(group) // step) * step
         return self._encode_chunk(pad_to(clip, (length, rows, columns)), memory)[0]
+
+    def _memory(self) -> Memory | None:
+        """Return what a clip's chunks hand on to each other; windows hand on nothing."""
+        return Memory() if self.config.is_causal else None
+
+    def _frame_groups(self) -> Iterator[int]:
+        """Yield the lengths of the canonical chunks in frames, without end."""
+        if self.config.window is not None:
+            return itertools.repeat(self.config.window)
+        return itertools.chain([1], itertools.repeat(self.space.strides[0]))
+
+    @property
+    def _latent_group(self) -> int:
+        """The length of a canonical chunk in latent frames."""
+        return 1 if self.config.window is None else self.config.window // self.space.strides[0]
 
     def _parts(self, batch: Tensor) -> Iterable[Tensor]:
         """Cut a batch into what is computed at once: single clips on a CPU, where another batch rounds differently."""
         return batch.split(1) if self.device.type == "cpu" else (batch,)
 
     def _encode(self, clips: Tensor) -> Tensor:
-        clips = pad_to(clips, valid_size(_size(clips), self.space.strides))
-        memory = Memory()
-        lengths = chunk_lengths(clips.shape[2], self.space.strides[0])
+        clips = pad_to(clips, self.space.valid_size(_size(clips)))
+        memory = self._memory()
+        lengths = chunk_lengths(clips.shape[2], self.space.strides[0], self.config.window)
         return torch.cat([self._encode_chunk(chunk, memory) for chunk in clips.split(lengths, dim=2)], dim=1)
 
     def _placed(self, x: Tensor) -> Tensor:
         return x.to(self.device, self.dtype).contiguous(memory_format=torch.channels_last_3d)
 
     @torch.no_grad()
-    def _encode_chunk(self, chunk: Tensor, memory: Memory) -> Tensor:
+    def _encode_chunk(self, chunk: Tensor, memory: Memory | None) -> Tensor:
         latents = self.encoder(self._placed(chunk), memory)
         ids: Tensor = self.quantizer(latents.permute(0, 2, 3, 4, 1)).ids
         return ids
 
     def _decode(self, ids: Tensor, num_bits: int | None) -> Tensor:
-        memory = Memory()
-        return torch.cat([self._decode_chunk(chunk, memory, num_bits) for chunk in ids.split(1, dim=1)], dim=2)
+        memory = self._memory()
+        chunks = ids.split(self._latent_group, dim=1)
+        return torch.cat([self._decode_chunk(chunk, memory, num_bits) for chunk in chunks], dim=2)
 
     @torch.no_grad()
-    def _decode_chunk(self, ids: Tensor, memory: Memory, num_bits: int | None) -> Tensor:
+    def _decode_chunk(self, ids: Tensor, memory: Memory | None, num_bits: int | None) -> Tensor:
         codes = self.quantizer.ids_to_codes(ids.to(self.device), self.dtype)
         if num_bits is not None:
             codes[..., num_bits:] = 0
@@ -179,9 +191,24 @@ class Tokenizer(Pretrained[TokenizerConfig], nn.Module):
         if num_bits is not None and not 1 <= num_bits <= self.space.num_bits:
             raise InputError(f"num_bits = {num_bits}: expected 1 to {self.space.num_bits}")
         grid = (ids.shape[1], ids.shape[2], ids.shape[3])
-        if size is not None and grid_for(size, self.space.strides) != grid:
-            full = size_for(grid, self.space.strides)
+        if size is not None and self.space.grid_for(size) != grid:
+            full = self.space.size_for(grid)
             raise InputError(f"size {size} does not belong to ids of grid {grid}, which decode to {full}")
+
+
+Quantizer = LFQ | BSQ | FSQ | VQ
+"""What all of them do: latents to `Quantized`, and ids back to codes."""
+
+
+def make_quantizer(config: TokenizerConfig) -> Quantizer:
+    """Build the quantizer that a configuration names."""
+    makers: dict[str, Callable[[], Quantizer]] = {
+        "lfq": lambda: LFQ(config.num_bits, normalize=config.normalize_latents),
+        "bsq": lambda: BSQ(config.num_bits),
+        "fsq": lambda: FSQ(config.levels),
+        "vq": lambda: VQ(config.codebook_size, config.codebook_dim),
+    }
+    return makers[config.quantizer]()
 
 
 def pad_to(clips: Float[Tensor, "b c T H W"], size: Size) -> Float[Tensor, "b c U Y X"]:
@@ -198,6 +225,27 @@ def _check_clips(clips: Tensor) -> None:
             f"clips {tuple(clips.shape)} of {clips.dtype}: expected floats [b, 3, T, H, W] in [-1, 1]; "
             "an image is a clip of one frame"
         )
+
+
+def _grouped(items: Iterable[Tensor], lengths: Iterable[int]) -> Iterator[list[Tensor]]:
+    """Yield the items in groups of the given lengths; the last one may be short."""
+    rest = iter(items)
+    for length in lengths:
+        group = list(itertools.islice(rest, length))
+        if not group:
+            return
+        yield group
+
+
+def _checked(frames: Iterable[Tensor]) -> Iterator[Tensor]:
+    """Pass frames on, as long as they are what they should be; at least one."""
+    shape: torch.Size | None = None
+    for frame in frames:
+        shape = shape or frame.shape
+        _check_frame(frame, shape)
+        yield frame
+    if shape is None:
+        raise InputError("no frames: expected at least one frame [3, H, W]")
 
 
 def _check_frame(frame: Tensor, shape: torch.Size) -> None:

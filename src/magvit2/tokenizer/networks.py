@@ -5,10 +5,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from magvit2.geometry import Size
-from magvit2.layers.conv import CausalConv3d
+from magvit2.layers.conv import conv_class
 from magvit2.layers.memory import Memory
 from magvit2.layers.norm import AdaptiveNorm, make_norm
-from magvit2.layers.resample import Upsample, depth_to_space, space_to_depth
+from magvit2.layers.resample import AveragePool, RepeatUpsample, Upsample, depth_to_space, space_to_depth
 from magvit2.layers.residual import ResBlock
 from magvit2.tokenizer.config import TokenizerConfig
 
@@ -21,19 +21,18 @@ class Encoder(nn.Module):
     def __init__(self, config: TokenizerConfig) -> None:
         super().__init__()
         self.patch = (1, config.patch_size, config.patch_size)
-        kernel, widths = config.kernel(config.kernel_size), config.widths
-        self.stem = CausalConv3d(3 * config.patch_size**2, widths[0], kernel, bias=False)
+        kernel, widths, conv = config.kernel(config.kernel_size), config.widths, conv_class(config.is_causal)
+        self.stem = conv(3 * config.patch_size**2, widths[0], kernel, bias=False)
         layers: list[nn.Module] = []
         width = widths[0]
         for level, next_width in enumerate(widths):
             layers += _blocks(config, width, next_width, config.num_encoder_blocks)
             width = next_width
             if level < len(config.factors):
-                down = config.kernel(config.downsample_kernel)
-                layers.append(CausalConv3d(width, width, down, config.factors[level]))
+                layers.append(_downsample(config, width, config.factors[level]))
         self.layers = nn.ModuleList(layers + _blocks(config, width, width, config.num_mid_blocks))
         self.norm = make_norm(width, config.norm)
-        self.head = CausalConv3d(width, config.num_bits, _POINT)
+        self.head = conv(width, config.num_channels, _POINT)
 
     def forward(self, clips: Float[Tensor, "b 3 T H W"], memory: Memory | None = None) -> Float[Tensor, "b k t h w"]:
         """Encode clips, or with `memory` their next chunk."""
@@ -45,18 +44,20 @@ class Encoder(nn.Module):
 
 
 class DecoderLevel(nn.Module):
-    """One resolution of the decoder, `scale` finer than the codes, which enter through the adaptive norm."""
+    """One resolution of the decoder, `scale` finer than the codes, which enter through the adaptive norm, if any."""
 
     def __init__(self, config: TokenizerConfig, scale: Size, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.adaptive = AdaptiveNorm(in_channels, config.num_bits, config.norm, scale)
+        adaptive = AdaptiveNorm(in_channels, config.num_channels, config.norm, scale) if config.adaptive_norm else None
+        self.adaptive = adaptive
         self.blocks = nn.ModuleList(_blocks(config, in_channels, out_channels, config.num_decoder_blocks))
 
     def forward(
         self, x: Float[Tensor, "b c t h w"], codes: Float[Tensor, "b k u y x"], memory: Memory | None = None
     ) -> Float[Tensor, "b d t h w"]:
         """Transform features under the codes of the same clip or chunk."""
-        x = self.adaptive(x, codes)
+        if self.adaptive is not None:
+            x = self.adaptive(x, codes)
         for block in self.blocks:
             x = block(x, memory)
         return x
@@ -68,16 +69,15 @@ class Decoder(nn.Module):
     def __init__(self, config: TokenizerConfig) -> None:
         super().__init__()
         self.patch = (1, config.patch_size, config.patch_size)
-        kernel, widths = config.kernel(config.kernel_size), config.widths[::-1]
-        self.stem = CausalConv3d(config.num_bits, widths[0], kernel)
+        kernel, widths, conv = config.kernel(config.kernel_size), config.widths[::-1], conv_class(config.is_causal)
+        self.stem = conv(config.num_channels, widths[0], kernel)
         self.mid = nn.ModuleList(_blocks(config, widths[0], widths[0], config.num_mid_blocks))
         levels = zip(config.scales, (widths[0], *widths[:-1]), widths, strict=True)
         self.levels = nn.ModuleList(DecoderLevel(config, scale, a, b) for scale, a, b in levels)
-        up = config.kernel(config.upsample_kernel)
         pairs = zip(widths[:-1], config.factors[::-1], strict=True)
-        self.upsamples = nn.ModuleList(Upsample(width, factors, up) for width, factors in pairs)
+        self.upsamples = nn.ModuleList(_upsample(config, width, factors) for width, factors in pairs)
         self.norm = make_norm(widths[-1], config.norm)
-        self.head = CausalConv3d(widths[-1], 3 * config.patch_size**2, kernel)
+        self.head = conv(widths[-1], 3 * config.patch_size**2, kernel)
 
     def forward(self, codes: Float[Tensor, "b k t h w"], memory: Memory | None = None) -> Float[Tensor, "b 3 T H W"]:
         """Decode codes, or with `memory` the codes of the next chunk."""
@@ -95,4 +95,19 @@ def _blocks(config: TokenizerConfig, in_channels: int, out_channels: int, count:
     """Return `count` residual blocks of which the first changes the width."""
     kernel = config.kernel(config.kernel_size)
     inputs = [in_channels] + [out_channels] * (count - 1)
-    return [ResBlock(channels, out_channels, kernel, config.norm) for channels in inputs[:count]]
+    return [
+        ResBlock(channels, out_channels, kernel, config.norm, is_causal=config.is_causal) for channels in inputs[:count]
+    ]
+
+
+def _downsample(config: TokenizerConfig, width: int, factors: Size) -> nn.Module:
+    if config.resampling == "plain":
+        return AveragePool(factors)
+    return conv_class(config.is_causal)(width, width, config.kernel(config.downsample_kernel), factors)
+
+
+def _upsample(config: TokenizerConfig, width: int, factors: Size) -> nn.Module:
+    kernel = config.kernel(config.upsample_kernel)
+    if config.resampling == "plain":
+        return RepeatUpsample(width, factors, kernel)
+    return Upsample(width, factors, kernel, is_causal=config.is_causal)

@@ -1,5 +1,6 @@
 """Named shapes: the paper's, audited by parameter and FLOP counts, and small ones for CPUs."""
 
+import dataclasses
 from types import MappingProxyType
 
 from magvit2.errors import ConfigError
@@ -18,6 +19,17 @@ _SMALL = TokenizerConfig(
     upsample_kernel=1,
     norm="position",
     normalize_latents=True,
+)
+_MAGVIT1 = TokenizerConfig(
+    temporal_downsample=(True, True, False),
+    num_encoder_blocks=2,
+    num_decoder_blocks=2,
+    num_mid_blocks=2,
+    norm="clip",
+    quantizer="vq",
+    window=16,
+    resampling="plain",
+    adaptive_norm=False,
 )
 _TINY = TokenizerConfig(
     base_channels=16,
@@ -57,6 +69,21 @@ TOKENIZER_PRESETS = MappingProxyType(
         # 32x, 16x16 tokens at 512 pixels; the paper does not print its multipliers, these continue image-256's.
         "image-512": TokenizerConfig(
             channel_multipliers=(1, 1, 2, 2, 4, 4), temporal_downsample=(False,) * 5, is_image=True
+        ),
+        # MAGVIT, the first: not causal, 4x8x8, 16 frames a window, 1,024 codes of 256 channels; 157.5M parameters.
+        "magvit1": _MAGVIT1,
+        # Its base size with 18 bits, 38.6M: "MAGVIT" of the paper's table 5a, and the non-causal LFQ of its rebuttal.
+        "magvit1-base": dataclasses.replace(_MAGVIT1, base_channels=64, quantizer="lfq"),
+        # A plain 3-D VQ-VAE in the manner of VideoGPT (one width, strided convolutions, residual blocks), without its
+        # axial attention: the weakest baseline of the paper's table 4.
+        "vq-vae-3d": dataclasses.replace(
+            _MAGVIT1,
+            base_channels=240,
+            channel_multipliers=(1, 1, 1, 1),
+            num_encoder_blocks=1,
+            num_decoder_blocks=1,
+            num_mid_blocks=4,
+            resampling="learned",
         ),
         "small": _SMALL,
         "tiny": _TINY,

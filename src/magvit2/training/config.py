@@ -5,7 +5,6 @@ from typing import Literal
 
 from magvit2.data.batches import BatchSpec
 from magvit2.errors import ConfigError
-from magvit2.geometry import valid_size
 from magvit2.losses import LossWeights
 from magvit2.tokenizer import TokenizerConfig
 
@@ -29,7 +28,8 @@ class TokenizerTraining:
 
     `precision` is the type of the networks' arithmetic; parameters, optimizer and losses stay in float32. Intervals are
     in steps. `initial` names a model to start from instead of random weights: embedded, a folder, or owner/name on the
-    hub; it must have the shape of `model`. Raises ConfigError where a batch does not fill whole latent positions.
+    hub; it must have the shape of `model`, or be an image model that inflates to it. Raises
+    ConfigError where a batch does not fill whole latent positions.
     """
 
     model: TokenizerConfig
@@ -54,6 +54,6 @@ class TokenizerTraining:
             raise ConfigError("log_every, sample_every, checkpoint_every and keep_checkpoints: expected 1 or more")
         for batch in self.batches:
             size = (batch.num_frames, batch.size, batch.size)
-            if valid_size(size, self.model.strides) != size:
-                fits = valid_size(size, self.model.strides)
+            fits = self.model.space.valid_size(size)
+            if fits != size:
                 raise ConfigError(f"{batch.kind} batches of size {size} do not fill latent positions; {fits} would")

@@ -23,7 +23,9 @@ def ema_weight(decay: float, step: int) -> float:
 
 @torch.no_grad()
 def update_ema(average: nn.Module, model: nn.Module, decay: float, step: int) -> None:
-    """Move every parameter of `average` towards that of `model`."""
+    """Move every parameter of `average` towards that of `model`, and copy what is no parameter (a codebook)."""
     old = [parameter.detach() for parameter in average.parameters()]
     new = [parameter.detach() for parameter in model.parameters()]
     torch._foreach_lerp_(old, new, 1 - ema_weight(decay, step))
+    for old_buffer, new_buffer in zip(average.buffers(), model.buffers(), strict=True):
+        old_buffer.copy_(new_buffer)

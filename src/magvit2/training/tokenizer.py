@@ -16,9 +16,12 @@ from magvit2.data.batches import Batch, TrainingBatches
 from magvit2.data.items import find_items
 from magvit2.errors import Magvit2Error, TrainingError
 from magvit2.losses import LossTerms, tokenizer_loss
+from magvit2.metrics import CodeUsage
+from magvit2.quantizers import VQ, Quantized
 from magvit2.schema import read_json, to_dict
 from magvit2.store import write_text
-from magvit2.tokenizer import Tokenizer
+from magvit2.tokenizer import Tokenizer, inflate, is_inflatable
+from magvit2.tokens import TokenSpace
 from magvit2.training.checkpoint import TrainingState, latest_checkpoint, load_checkpoint, save_checkpoint
 from magvit2.training.config import TokenizerTraining
 from magvit2.training.distributed import mean_over_ranks
@@ -91,6 +94,8 @@ def _initial_model(config: TokenizerTraining) -> Tokenizer:
     if config.initial is None:
         return Tokenizer(config.model)
     model = Tokenizer.from_pretrained(config.initial)
+    if is_inflatable(model.config, config.model):
+        model = inflate(model, config.model)
     if model.config != config.model:
         raise TrainingError(f"{config.initial} has another shape than the recipe's model: {model.config}")
     return model.train()
@@ -128,17 +133,19 @@ def _train_step(step: int, batch: Batch, state: TrainingState, config: Tokenizer
     rate = learning_rate(config.optimizer, step, config.num_steps)
     for group in state.optimizer.param_groups:
         group["lr"] = rate
-    clips, decoded, terms, ids = _forward(step, batch, state, config)
+    clips, decoded, terms, quantized = _forward(step, batch, state, config)
     state.optimizer.zero_grad(set_to_none=True)
     terms.total.backward()
     limit = config.optimizer.max_grad_norm or math.inf
     norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), limit)
     _check_finite(step, terms, norm)
     state.optimizer.step()
+    if isinstance(state.model.quantizer, VQ):
+        state.model.quantizer.update(quantized)
     update_ema(state.average, state.model, config.ema_decay, step)
     journal.advance(step)
     if step % config.log_every == 0:
-        values = _values(terms, norm, rate, ids, config.model.num_bits)
+        values = _values(terms, norm, rate, quantized.ids, config.model.space)
         journal.log(step, {"kind": batch.kind, **values}, config.log_every if step else 1)
     if (step + 1) % config.sample_every == 0:
         journal.pictures(step + 1, clips[:8], decoded[:8])
@@ -146,13 +153,17 @@ def _train_step(step: int, batch: Batch, state: TrainingState, config: Tokenizer
 
 def _forward(
     step: int, batch: Batch, state: TrainingState, config: TokenizerTraining
-) -> tuple[Tensor, Tensor, LossTerms, Tensor]:
+) -> tuple[Tensor, Tensor, LossTerms, Quantized]:
     device = next(state.model.parameters()).device
     clips = batch.clips_u8.to(device).float().div_(127.5).sub_(1).contiguous(memory_format=torch.channels_last_3d)
     with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
         decoded, quantized = state.model(clips)
-    terms = tokenizer_loss(decoded, clips, quantized, config.loss, step, mean_over_ranks)
-    return clips, decoded.detach().float(), terms, quantized.ids
+    assert isinstance(state.model, Tokenizer)
+    code_size = state.model.quantizer.code_size
+    terms = tokenizer_loss(
+        decoded, clips, quantized, config.loss, step, code_size=code_size, mean_over_ranks=mean_over_ranks
+    )
+    return clips, decoded.detach().float(), terms, quantized
 
 
 def _check_finite(step: int, terms: LossTerms, norm: Tensor) -> None:
@@ -164,17 +175,17 @@ def _check_finite(step: int, terms: LossTerms, norm: Tensor) -> None:
             )
 
 
-def _values(terms: LossTerms, norm: Tensor, rate: float, ids: Tensor, num_bits: int) -> dict[str, float | str]:
-    ones = ((ids.flatten()[:, None] >> torch.arange(num_bits, device=ids.device)) & 1).double().mean(dim=0)
-    spread = torch.special.entr(ones) + torch.special.entr(1 - ones)
+def _values(terms: LossTerms, norm: Tensor, rate: float, ids: Tensor, space: TokenSpace) -> dict[str, float | str]:
+    usage = CodeUsage(space)
+    usage.add(ids)
     return {
         "loss": terms.total.item(),
         "psnr": -10 * math.log10(max(terms.reconstruction.item(), 1e-12)),
         "commitment": terms.commitment.item(),
         "sample_entropy": terms.sample_entropy.item(),
         "batch_entropy": terms.batch_entropy.item(),
-        "least_bit_entropy": spread.min().item() / math.log(2),
-        "distinct_ids": ids.unique().numel() / ids.numel(),
+        "least_digit_entropy": usage.digit_entropies.min().item(),
+        "distinct_ids": usage.num_distinct / usage.num_tokens,
         "grad_norm": norm.item(),
         "lr": rate,
     }
