@@ -116,3 +116,12 @@ def test_digits_of_another_space_are_refused() -> None:
 def test_an_impossible_space_is_refused(radices: tuple[int, ...], strides: Size) -> None:
     with pytest.raises(ConfigError):
         TokenSpace(radices, strides)
+
+
+def test_frames_and_latents_of_a_space_obey_its_frame_rule() -> None:
+    causal, windowed = (TokenSpace((2,), (4, 8, 8), is_causal) for is_causal in (True, False))
+    assert causal.grid_for((17, 128, 128)) == (5, 16, 16) and windowed.grid_for((17, 128, 128)) == (5, 16, 16)
+    assert causal.size_for((5, 2, 2)) == (17, 16, 16) and windowed.size_for((5, 2, 2)) == (20, 16, 16)
+    assert causal.valid_size((2, 1, 9)) == (5, 8, 16) and windowed.valid_size((2, 1, 9)) == (4, 8, 16)
+    assert [causal.latent_of(frame) for frame in (0, 1, 4, 5)] == [0, 1, 1, 2]
+    assert [windowed.latent_of(frame) for frame in (0, 1, 3, 4)] == [0, 0, 0, 1]

@@ -24,6 +24,7 @@ HEADER = {
     "radices": [2] * 18,
     "strides": [4, 8, 8],
     "fingerprint": "0123456789abcdef",
+    "is_causal": True,
 }
 
 

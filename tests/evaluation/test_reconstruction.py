@@ -103,7 +103,7 @@ def test_the_bicubic_floor_stands_beside_every_number(tmp_path: Path) -> None:
     frames = scene(5, 24, 32)
     clip_item(tmp_path, "1", frames)
     results = evaluated(EchoTokenizer([3] * 5), find_items(tmp_path))
-    low = bicubic_floor(frames, (4, 8, 8))
+    low = bicubic_floor(frames, EchoTokenizer().space)
     floor = np.mean([psnr(frame, other) for frame, other in zip(frames, low, strict=True)])
     assert results["source/clips/bicubic_psnr_db"] == pytest.approx(floor)
     assert results["source/clips/bicubic_ssim"] == pytest.approx(np.mean(list(map(ssim, frames, low))))

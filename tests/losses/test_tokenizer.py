@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from magvit2.losses import LossWeights, commitment_loss, entropy_weight, tokenizer_loss
-from magvit2.quantizers import LFQ, Quantized
+from magvit2.quantizers import BSQ, FSQ, LFQ, Quantized
 
 PAPER = LossWeights()
 
@@ -78,7 +78,7 @@ def test_the_mean_over_ranks_reaches_the_batch_term_and_no_other() -> None:
         return (p + p.flip(0)) / 2
 
     alone = tokenizer_loss(clips(0), clips(0), saturated(), PAPER, 0)
-    together = tokenizer_loss(clips(0), clips(0), saturated(), PAPER, 0, others_use_the_other_codes)
+    together = tokenizer_loss(clips(0), clips(0), saturated(), PAPER, 0, mean_over_ranks=others_use_the_other_codes)
     assert together.batch_entropy.item() == pytest.approx(2 * math.log(2))
     assert together.sample_entropy == alone.sample_entropy and together.commitment == alone.commitment
 
@@ -88,3 +88,24 @@ def test_losses_of_bfloat16_networks_are_float32() -> None:
     terms = tokenizer_loss(clips(0.1).bfloat16(), clips(0.3), quantized, PAPER, 0)
     assert all(term.dtype == torch.float32 for term in terms)
     assert commitment_loss(quantized).item() == pytest.approx((0.25 + 1) / 2)
+
+
+def test_bsq_s_entropies_are_those_of_a_softmax_over_its_corners(generator: torch.Generator) -> None:
+    latents = torch.randn(1, 1, 3, 3, 4, generator=generator, dtype=torch.float64)
+    quantizer = BSQ(4)
+    quantized = quantizer(latents)
+    weights = LossWeights(temperature=0.2, joint_entropy=False)
+    terms = tokenizer_loss(clips(0), clips(0), quantized, weights, 0, code_size=quantizer.code_size)
+    corners = quantizer.ids_to_codes(torch.arange(16), torch.float64)
+    p = torch.softmax(2 * quantized.latents.reshape(9, 4) @ corners.T / 0.2, dim=-1)
+    assert terms.sample_entropy.item() == pytest.approx(torch.special.entr(p).sum(dim=-1).mean().item())
+    ones = (p.mean(dim=0)[:, None] * (corners > 0)).sum(dim=0)
+    per_bit = torch.special.entr(ones) + torch.special.entr(1 - ones)
+    assert terms.batch_entropy.item() == pytest.approx(per_bit.sum().item())
+
+
+def test_codes_that_are_not_binary_have_no_entropy_terms() -> None:
+    quantized = FSQ((8, 5))(torch.randn(1, 1, 2, 2, 2))
+    terms = tokenizer_loss(clips(0.1), clips(0.3), quantized, PAPER, 0, code_size=None)
+    assert terms.sample_entropy == terms.batch_entropy == 0
+    assert terms.total.item() == pytest.approx(5 * terms.reconstruction.item() + 0.25 * terms.commitment.item())

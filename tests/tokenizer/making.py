@@ -1,5 +1,7 @@
 """Tokenizers small enough to run everywhere, with every parameter random: none starts at 0 or 1 and hides a mistake."""
 
+import dataclasses
+
 import torch
 from torch import Tensor, nn
 
@@ -41,6 +43,28 @@ IMAGES = TokenizerConfig(
 )
 """A 2-D model: every frame is an image, strides (1, 4, 4)."""
 
+MAGVIT1_LIKE = TokenizerConfig(
+    base_channels=4,
+    channel_multipliers=(1, 2, 2),
+    temporal_downsample=(True, True),
+    num_encoder_blocks=1,
+    num_decoder_blocks=1,
+    num_mid_blocks=0,
+    patch_size=2,
+    norm="clip",
+    quantizer="vq",
+    codebook_size=32,
+    codebook_dim=8,
+    window=8,
+    resampling="plain",
+    adaptive_norm=False,
+)
+"""As the first MAGVIT: windows of 8 frames, pooling and repetition, one norm a window, a codebook; strides (4, 8, 8)."""
+
+VQ_VAE_LIKE = dataclasses.replace(MAGVIT1_LIKE, channel_multipliers=(2, 2, 2), resampling="learned", upsample_kernel=1)
+"""One width, strided convolutions and depth-to-space, in windows."""
+
+WINDOW_CONFIGS = {"magvit1-like": MAGVIT1_LIKE, "vq-vae-like": VQ_VAE_LIKE}
 VIDEO_CONFIGS = {"paper-like": PAPER_LIKE, "ours": OURS}
 ALL_CONFIGS = VIDEO_CONFIGS | {"images": IMAGES}
 

@@ -17,7 +17,14 @@ Shapes = list[tuple[str, tuple[int, ...]]]
 
 @pytest.mark.parametrize(
     ("name", "millions"),
-    [("video-128", 376), ("video-128-base", 57.8), ("video-low-rate", 237), ("image-256", 116.3)],
+    [
+        ("video-128", 376),
+        ("video-128-base", 57.8),
+        ("video-low-rate", 237),
+        ("image-256", 116.3),
+        ("magvit1", 157.5),
+        ("magvit1-base", 38.6),
+    ],
 )
 def test_parameter_counts_are_the_published_ones(name: str, millions: float) -> None:
     costs = audit(tokenizer_preset(name))
@@ -39,6 +46,8 @@ def test_the_video_model_s_decoder_is_the_larger_part() -> None:
         ("video-low-rate", 6.2, 7.9, 0.01),
         # The image model's 4.2 and 4.9 are printed with two digits, which alone is 1.2%; we count 4.15 and 4.84.
         ("image-256", 4.2, 4.9, 0.013),
+        ("magvit1", 5.8, 11.2, 0.01),
+        ("magvit1-base", 1.4, 2.8, 0.035),  # two digits again: 1.443 and 2.807
     ],
 )
 def test_work_per_pixel_is_the_published_one(name: str, encoder: float, decoder: float, tolerance: float) -> None:

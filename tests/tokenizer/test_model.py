@@ -139,7 +139,7 @@ def test_every_preset_can_be_built_without_memory_and_names_its_space(name: str)
     with torch.device("meta"):
         tokenizer = Tokenizer(config)
     assert all(parameter.is_meta for parameter in tokenizer.parameters())
-    assert tokenizer.space.num_bits == 18
+    assert tokenizer.space.vocab_size == (1024 if name in ("magvit1", "vq-vae-3d") else 2**18)
     strides = {
         "video-low-rate": (4, 16, 16),
         "image-128": (1, 8, 8),
@@ -167,6 +167,11 @@ def test_an_unknown_preset_names_the_known_ones() -> None:
         ({"temporal_downsample": (True,)}, "has 1 entries: expected 2"),
         ({"is_image": True}, "cannot downsample time"),
         ({"downsample_kernel": 1}, "expected 2 or more"),
+        ({"norm": "clip"}, "give the model a window of frames"),
+        ({"resampling": "plain"}, "give the model a window of frames"),
+        ({"window": 6}, "window = 6: expected a multiple of 4"),
+        ({"window": 0}, "window = 0: expected a multiple of 4"),
+        ({"is_image": True, "temporal_downsample": (False, False), "window": 4}, "in a video model"),
     ],
 )
 def test_a_configuration_that_no_model_can_have_is_refused(changes: dict[str, Any], message: str) -> None:

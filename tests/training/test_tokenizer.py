@@ -102,8 +102,8 @@ def _first_loss(source: Path, folder: Path) -> float:
 def _recorded(seen: list[LossTerms]) -> object:
     tokenizer_loss = trainer.tokenizer_loss
 
-    def loss(*arguments: object) -> LossTerms:
-        seen.append(tokenizer_loss(*arguments))
+    def loss(*arguments: object, **options: object) -> LossTerms:
+        seen.append(tokenizer_loss(*arguments, **options))
         return seen[-1]
 
     return loss
@@ -113,8 +113,8 @@ def broken(name: str) -> object:
     """A loss of which one term, and so the total, is not a number from step 2 on."""
     tokenizer_loss = trainer.tokenizer_loss
 
-    def loss(*arguments: Tensor) -> LossTerms:
-        terms = tokenizer_loss(*arguments)
+    def loss(*arguments: Tensor, **options: object) -> LossTerms:
+        terms = tokenizer_loss(*arguments, **options)
         bad = float("nan") if arguments[4] == 2 else 0.0
         return terms._replace(**{part: getattr(terms, part) + bad for part in {name, "total"}})
 

@@ -17,26 +17,26 @@ class FSQ(nn.Module):
     """Bound channel i by a hyperbolic tangent, then round it to `levels[i]` values; codes lie evenly in [-1, 1].
 
     With an even number of levels they are -1, -1 + 2/L, .., 1 - 2/L, as in the paper's code. Ids are mixed-radix
-    numbers, least significant digit first. It has no parameters. Raises ConfigError unless there are levels, all of 2
-    or more.
+    numbers, least significant digit first. It has no parameters. Raises ConfigError unless there are levels, all of 3
+    or more: of two, the hyperbolic tangent hardly ever reaches the lower one.
     """
 
     code_size = None  # no binary codes, and so no entropy penalty
 
     def __init__(self, levels: tuple[int, ...]) -> None:
         super().__init__()
-        if not levels or min(levels) < 2:
-            raise ConfigError(f"levels = {levels}: expected one count of 2 or more for each channel")
+        if not levels or min(levels) < 3:
+            raise ConfigError(f"levels = {levels}: expected one count of 3 or more for each channel")
         self.levels = tuple(levels)
         self._weights = [math.prod(levels[:i]) for i in range(len(levels))]
 
     def forward(self, latents: Float[Tensor, "*positions k"]) -> Quantized:
         """Quantize latents [..., len(levels)]; those returned are bounded. Raises InputError for another last axis."""
         check_channels(latents, len(self.levels))
-        bounded = self._bound(latents)
-        digits = bounded.round() + self._half(latents)
-        codes = self._digits_to_codes(digits)
-        scaled = bounded / self._half(latents)
+        bounded = self._bound(latents.to(torch.promote_types(latents.dtype, torch.float32)))
+        digits = bounded.round() + self._half(bounded)
+        codes = self._digits_to_codes(digits).to(latents.dtype)
+        scaled = (bounded / self._half(bounded)).to(latents.dtype)
         return Quantized(straight_through(codes, scaled), self._digits_to_ids(digits), scaled)
 
     def ids_to_codes(

@@ -46,10 +46,9 @@ def _check_fits(image: TokenizerConfig, video: TokenizerConfig) -> None:
 
 def _inflated(flat: Tensor, like: Tensor) -> Tensor:
     """Return the parameter `flat` of an image model in the shape of the video model's."""
-    if flat.ndim != 5:
-        return flat
-    repeated = flat.repeat(like.shape[0] // flat.shape[0], 1, 1, 1, 1)  # time is the outermost factor of depth to space
-    if like.shape[2] == 1:
+    time = like.shape[0] // flat.shape[0]  # above 1 where an upsampling grows time, depth to space's outermost factor
+    repeated = torch.cat([flat] * time)
+    if repeated.shape == like.shape:
         return repeated
     empty = repeated.new_zeros(*repeated.shape[:2], like.shape[2] - 1, *repeated.shape[3:])
     return torch.cat([empty, repeated], dim=2)
