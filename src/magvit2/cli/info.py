@@ -1,5 +1,6 @@
 """The verb info: what a model, a preset or a file is."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -60,8 +61,10 @@ def _config_rows(config: Any) -> dict[str, Any]:
         "decoder parameters": costs.decoder_parameters,
         "encoder MFLOP per pixel (2 x MAC, long clip)": costs.encoder_mflop_per_pixel,
         "decoder MFLOP per pixel (2 x MAC, long clip)": costs.decoder_mflop_per_pixel,
+        "quantizer": config.quantizer,
+        "causal": "yes" if config.is_causal else f"no: independent windows of {config.window} frames",
         "strides (t, h, w)": list(config.strides),
-        "bits per token": config.num_bits,
+        "bits per token": round(math.log2(config.space.vocab_size), 3),
         "vocabulary": config.space.vocab_size,
         "bits per pixel (long clip)": config.space.bits_per_pixel,
         "bits per pixel (image)": config.space.bits_per_pixel * config.strides[0],
