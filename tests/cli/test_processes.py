@@ -14,7 +14,7 @@ from tests.video.making import scene
 
 RUN = [sys.executable, "-c", "from magvit2.cli import main; main()"]
 
-# Sends itself the signal of Ctrl-C at the sixth frame. (A test runner may have been told to ignore it.)
+# Sends itself a signal at the sixth frame. (A test runner may have been told to ignore it.)
 INTERRUPTED = """
 import signal
 from magvit2 import pipelines
@@ -26,7 +26,7 @@ frames, convert = [], pipelines.frame_to_float
 def counted(frame):
     frames.append(0)
     if len(frames) == 6:
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.%s)
     return convert(frame)
 
 pipelines.frame_to_float = counted
@@ -64,11 +64,16 @@ def test_a_failure_is_one_line_and_code_1(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("verb", ["reconstruct", "demo"])
-def test_ctrl_c_ends_with_130_and_leaves_nothing(tmp_path: Path, model: Path, verb: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "code", "message"), [("SIGINT", 130, "magvit2: interrupted\n"), ("SIGTERM", 143, "magvit2: terminated\n")]
+)
+def test_ctrl_c_or_a_polite_kill_leaves_nothing(
+    tmp_path: Path, model: Path, verb: str, name: str, code: int, message: str
+) -> None:
     clip = save_clip(tmp_path / "clip.mp4", scene(9, 16, 24))
     out = [tmp_path / "out.mp4"] if verb == "reconstruct" else ["--out", tmp_path / "demo-out"]
-    command = [sys.executable, "-c", INTERRUPTED, verb, clip, *out, "--model", model]
-    assert ended(command) == (130, "", "magvit2: interrupted\n")
+    command = [sys.executable, "-c", INTERRUPTED % name, verb, clip, *out, "--model", model]
+    assert ended(command) == (code, "", message)
     assert tree(tmp_path) == ["clip.mp4"]
 
 

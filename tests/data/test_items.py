@@ -78,7 +78,7 @@ def test_a_source_without_items_is_one_line(tmp_path: Path) -> None:
 
 def test_an_index_that_is_none_is_one_line(tmp_path: Path) -> None:
     write_index(tmp_path, ["a.mkv,film,train,,"])
-    one_line_about(tmp_path, r"kind 'film' of a\.mkv; expected video, image, strip or tar")
+    one_line_about(tmp_path, r"kind 'film' of a\.mkv; expected video, image, strip, tar or shard")
     write_index(tmp_path, ["a.mkv,train"], header="path,split")
     one_line_about(tmp_path, "the columns kind are missing")
     (tmp_path / "index.csv").write_bytes(b"\xff\xfe\x00\x80")

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from vector_quantize_pytorch import LFQ as OtherLFQ
+import vector_quantize_pytorch as other_library
 
 from magvit2.errors import ConfigError, InputError
 from magvit2.quantizers import BSQ, LFQ
@@ -22,7 +22,9 @@ def test_codes_are_the_nearest_corners_of_the_unit_sphere(generator: torch.Gener
 
 def test_it_is_the_other_implementation_s_spherical_mode_with_the_bits_in_our_order(generator: torch.Generator) -> None:
     latents = torch.randn(1, 40, 10, generator=generator)
-    other = OtherLFQ(dim=10, codebook_size=2**10, spherical=True, has_projections=False, force_quantization_f32=True)
+    other = other_library.LFQ(
+        dim=10, codebook_size=2**10, spherical=True, has_projections=False, force_quantization_f32=True
+    )
     theirs, their_ids, _ = other.eval()(latents)
     ours = BSQ(10)(latents)
     assert torch.allclose(ours.codes, theirs, atol=1e-6)

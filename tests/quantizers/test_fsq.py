@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from vector_quantize_pytorch import FSQ as OtherFSQ
+import vector_quantize_pytorch as other_library
 
 from magvit2.errors import ConfigError, InputError
 from magvit2.quantizers import FSQ
@@ -16,7 +16,7 @@ LEVELS = [(8, 8, 8, 5, 5, 5), (8,) * 6, (7, 5, 5, 5), (3, 4, 3), (16,)]
 @pytest.mark.parametrize("levels", LEVELS)
 def test_codes_and_ids_are_the_other_implementation_s(levels: tuple[int, ...], generator: torch.Generator) -> None:
     latents = 3 * torch.randn(2, 50, len(levels), generator=generator)
-    theirs, their_ids = OtherFSQ(list(levels)).eval()(latents)
+    theirs, their_ids = other_library.FSQ(list(levels)).eval()(latents)
     ours = FSQ(levels)(latents)
     assert torch.allclose(ours.codes, theirs, atol=1e-6)
     assert ours.ids.equal(their_ids.long())

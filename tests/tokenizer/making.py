@@ -59,7 +59,7 @@ MAGVIT1_LIKE = TokenizerConfig(
     resampling="plain",
     adaptive_norm=False,
 )
-"""As the first MAGVIT: windows of 8 frames, pooling and repetition, one norm a window, a codebook; strides (4, 8, 8)."""
+"""As the first MAGVIT: windows of 8 frames, pooling and repetition, one norm a window, a codebook."""
 
 VQ_VAE_LIKE = dataclasses.replace(MAGVIT1_LIKE, channel_multipliers=(2, 2, 2), resampling="learned", upsample_kernel=1)
 """One width, strided convolutions and depth-to-space, in windows."""

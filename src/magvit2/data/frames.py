@@ -23,6 +23,8 @@ def read_item(item: MediaItem, start: int = 0, num_frames: int | None = None) ->
     """
     if item.kind == "video":
         return read_clip(item.path, start=start, num_frames=num_frames)[0]
+    if item.kind == "frames":
+        return _read_stored_frames(item, start, num_frames)
     frames = _read_strip(item.path) if item.kind == "strip" else _read_picture(item)[None]
     return frames[start:] if num_frames is None else frames[start : start + num_frames]
 
@@ -89,6 +91,20 @@ def _read_picture(item: MediaItem) -> UInt8[np.ndarray, "H W 3"]:
     with item.path.open("rb") as file:
         file.seek(offset)
         return decode_image(file.read(length), f"{item.path}@{offset}")
+
+
+def _read_stored_frames(item: MediaItem, start: int, num_frames: int | None) -> Frames:
+    """Return frames of a clip in a shard; no others are read, nor decoded."""
+    assert item.member is not None
+    lengths = item.frame_bytes[start:][:num_frames]
+    offset = item.member[0] + sum(item.frame_bytes[:start])
+    if not lengths:
+        last = len(item.frame_bytes) - 1
+        raise MediaError(f"{item.path}@{item.member[0]}: frame {start} was asked for; the last one is frame {last}")
+    with item.path.open("rb") as file:
+        file.seek(offset)
+        stored = [file.read(length) for length in lengths]
+    return np.stack([decode_image(data, f"{item.path}@{offset}") for data in stored])
 
 
 def _read_strip(path: Path) -> Frames:

@@ -15,8 +15,8 @@ class LossWeights:
     """Weights of the terms; the defaults are the paper's.
 
     `reconstruction` is for a squared error on the [0, 1] scale. The entropy weight starts `entropy_boost` times higher
-    and falls linearly to 1 over `entropy_boost_steps`. `temperature` is that of the soft assignment, and `joint_entropy`
-    takes the batch term over whole ids; without it, it is the sum over bits, which BSQ has (arXiv 2406.07548).
+    and falls linearly to 1 over `entropy_boost_steps`. `temperature` is that of the soft assignment. With
+    `joint_entropy` the batch term is over whole ids; without, it is the sum over bits, as BSQ has it (arXiv 2406.07548).
     """
 
     reconstruction: float = 5.0

@@ -26,7 +26,7 @@ class BSQ(nn.Module):
         return self.num_bits**-0.5
 
     def forward(self, latents: Float[Tensor, "*positions k"]) -> Quantized:
-        """Quantize latents [..., num_bits]; those returned have unit length. Raises InputError for another last axis."""
+        """Quantize latents [..., num_bits]; those returned have length 1. Raises InputError for another last axis."""
         check_channels(latents, self.num_bits)
         bits = latents > 0
         unit = nn.functional.normalize(latents, dim=-1, eps=1e-6)

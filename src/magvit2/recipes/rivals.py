@@ -2,9 +2,8 @@
 
     magvit2 train tokenizer rival-bsq --data DATA --out runs/rival-bsq --threads 1
 
-Ten minutes each on one CPU core (2 CPU cores, one of them busy with other work). docs/results.md has the table. Each keeps
-the loss weights that its own paper has or that served it best in short runs; 8 frames for models that are not causal
-stand beside 9 for those that are.
+Ten minutes each on one CPU core. docs/results.md has the table. Each keeps the loss weights that its own paper has or
+that served it best in short runs; 8 frames for models that are not causal stand beside 9 for those that are.
 """
 
 import dataclasses

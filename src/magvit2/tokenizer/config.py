@@ -20,7 +20,7 @@ class TokenizerConfig:
     halve space. `patch_size` puts a space-to-depth stem in front and its inverse behind (1: none). An image-only model
     (`is_image`) has no extent in time: it treats every frame as an image, with strides (1, s, s).
 
-    `quantizer` rounds the latents: lfq and bsq to `num_bits` bits, fsq to `levels` values a channel, vq to the nearest of
+    `quantizer` rounds latents: lfq and bsq to `num_bits` bits, fsq to `levels` values a channel, vq to the nearest of
     `codebook_size` vectors of `codebook_dim`. The rest is what older models differ in: a model with a `window` is not
     causal and works through a clip in independent windows of so many frames; `resampling` by pooling and repetition
     instead of strided convolution and depth-to-space; no `adaptive_norm` in the decoder; `norm` over the whole "clip".

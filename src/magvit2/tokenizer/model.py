@@ -1,8 +1,9 @@
 """The tokenizer: clips in [-1, 1] to ids and back, exact in whatever way a clip is cut or batched.
 
 `encode` and `decode` walk a clip in canonical chunks (frame 0, then groups of four) with convolution memories, one clip
-at a time on a CPU. A model that is not causal walks in independent windows instead, without memories. Every computation then has one shape, whatever the caller's batch or chunking, so ids agree bit for
-bit between an image, a clip, a batch and a stream. `forward` is the training path: whole clips, gradients.
+at a time on a CPU. A model that is not causal walks in independent windows instead, without memories. Every computation
+then has one shape, whatever the caller's batch or chunking, so ids agree bit for bit between an image, a clip, a batch
+and a stream. `forward` is the training path: whole clips, gradients.
 """
 
 import itertools
@@ -93,7 +94,7 @@ class Tokenizer(Pretrained[TokenizerConfig], nn.Module):
     def encode_stream(self, frames: Iterable[Float[Tensor, "3 H W"]]) -> Iterator[Int[Tensor, "t h w"]]:
         """Yield int64 ids [1, h, w] as frames in [-1, 1] come in: after frame 0, then after every group of four.
 
-        Together they are what `encode` gives for the whole clip; memory does not grow with its length. Raises
+        A model that works in windows yields [t, h, w] after each of them. Together they are what `encode` gives for the whole clip; memory does not grow with its length. Raises
         InputError for no frames, or for frames that are not floats [3, H, W] of one size.
         """
         memory = self._memory()

@@ -46,6 +46,11 @@ def latest_checkpoint(folder: Path) -> Path | None:
     return found[-1] if found else None
 
 
+def checkpoint_step(checkpoint: Path) -> int:
+    """Return the step that a run would go on with from a checkpoint: how many are done."""
+    return int(checkpoint.name.removeprefix("step-"))
+
+
 def load_checkpoint(checkpoint: Path, state: TrainingState) -> int:
     """Restore the state in place and return the step to go on with. Raises FormatError for one that does not fit."""
     tensors = read_tensors(checkpoint / _TENSORS)

@@ -52,6 +52,8 @@ class TokenizerTraining:
             raise ConfigError("a training needs at least one kind of batch and one step")
         if min(self.log_every, self.sample_every, self.checkpoint_every, self.keep_checkpoints) < 1:
             raise ConfigError("log_every, sample_every, checkpoint_every and keep_checkpoints: expected 1 or more")
+        if self.num_workers < 0:
+            raise ConfigError(f"num_workers = {self.num_workers}: expected 0 or more")
         for batch in self.batches:
             size = (batch.num_frames, batch.size, batch.size)
             fits = self.model.space.valid_size(size)

@@ -25,6 +25,7 @@ class Journal:
         self.folder = folder
         self._path = folder / "metrics.jsonl"
         self._keep_before(first_step)
+        self._next_step = first_step
         console = Console(stderr=True)  # standard output is for results
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -53,11 +54,11 @@ class Journal:
         """Move the bar to a step that is done."""
         self._progress.update(self._task, completed=step + 1)
 
-    def log(self, step: int, values: dict[str, float | str], num_steps: int) -> None:
-        """Write the values of a step; `num_steps` steps were done since the last call."""
-        now = time.monotonic()
+    def log(self, step: int, values: dict[str, float | str]) -> None:
+        """Write the values of a step, and the mean time of the steps since the last call."""
+        now, num_steps = time.monotonic(), step + 1 - self._next_step
         line = {"step": step, **values, "step_s": round((now - self._clock) / num_steps, 4)}
-        self._clock = now
+        self._clock, self._next_step = now, step + 1
         with self._path.open("a") as file:
             file.write(json.dumps(line) + "\n")
         status = f"loss {values['loss']:.4f}  psnr {values['psnr']:.2f}"

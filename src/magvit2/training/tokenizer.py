@@ -1,11 +1,12 @@
 """Training a tokenizer: the loop, from a folder of data to a folder with a model."""
 
 import copy
+import dataclasses
 import json
 import math
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -27,32 +28,58 @@ from magvit2.training.config import TokenizerTraining
 from magvit2.training.distributed import mean_over_ranks
 from magvit2.training.interruption import Interruption
 from magvit2.training.journal import Journal
+from magvit2.training.limit import TimeLimit
 from magvit2.training.schedule import learning_rate, update_ema
 
+# What may change from one start of a run to the next: no batch depends on it.
+_FREE = ("num_workers",)
 
-def train_tokenizer(config: TokenizerTraining, source: Path, folder: Path, device: str = "cpu") -> Path:
-    """Train on the `train` items of `source`, in `folder`; return the folder of the finished model (the average).
+
+def train_tokenizer(
+    config: TokenizerTraining,
+    source: Path,
+    folder: Path,
+    device: str = "cpu",
+    time_limit: TimeLimit | None = None,
+    on_save: Callable[[], None] | None = None,
+) -> Path:
+    """Train on the `train` items of `source`, in `folder`; return the folder of its model (the average).
 
     A run that was interrupted goes on from its last checkpoint, exactly: the same losses as if it had not been. The
-    first SIGINT or SIGTERM writes one at the end of the step, and ends in KeyboardInterrupt. Raises TrainingError where
-    the folder holds another run, under torchrun, or where a loss stops being finite.
+    first SIGINT or SIGTERM writes one at the end of the step, and ends in KeyboardInterrupt. So does `time_limit`, but
+    it returns the model as it stands: `read_status(folder)` says how far it came. `on_save` is called after each save.
+    Raises TrainingError where the folder holds another run, under torchrun, or where a loss stops being finite.
     """
     _check_alone()
+    limit = time_limit or TimeLimit()
     batches = TrainingBatches(find_items(source), config.batches, config.num_steps, config.seed)
-    state = _start(config, device)
-    _claim(folder, config)
     checkpoint = latest_checkpoint(folder / "checkpoints")
+    state = _start(dataclasses.replace(config, initial=None) if checkpoint else config, device)
+    _claim(folder, config)
     first_step = load_checkpoint(checkpoint, state) if checkpoint else 0
     with Journal(folder, first_step, config.num_steps) as journal, Interruption() as interruption:
-        for step, batch in enumerate(_loader(batches, config, first_step), first_step):
+        for step, batch in enumerate(_loader(batches, config, first_step, device), first_step):
             _train_step(step, batch, state, config, journal)
-            is_last = step + 1 == config.num_steps
-            if is_last or (step + 1) % config.checkpoint_every == 0 or interruption.is_requested:
-                state.average.save_pretrained(folder / "model")  # type: ignore[operator]
-                save_checkpoint(folder / "checkpoints", step + 1, state, config.keep_checkpoints)
-            if interruption.is_requested and not is_last:
+            is_last, is_interrupted = step + 1 == config.num_steps, interruption.is_requested
+            must_stop = limit.is_reached() or is_interrupted
+            if is_last or must_stop or (step + 1) % config.checkpoint_every == 0:
+                with limit.saving():
+                    _save(folder, step + 1, state, config, on_save)
+            if is_interrupted and not is_last:
                 raise KeyboardInterrupt(f"interrupted after step {step}; all is saved, the same command goes on")
+            if must_stop:
+                break
     return folder / "model"
+
+
+def _save(
+    folder: Path, step: int, state: TrainingState, config: TokenizerTraining, on_save: Callable[[], None] | None
+) -> None:
+    """Write the model and a checkpoint of the state before `step`."""
+    state.average.save_pretrained(folder / "model")  # type: ignore[operator]
+    save_checkpoint(folder / "checkpoints", step, state, config.keep_checkpoints)
+    if on_save is not None:
+        on_save()
 
 
 def _claim(folder: Path, config: TokenizerTraining) -> None:
@@ -60,7 +87,7 @@ def _claim(folder: Path, config: TokenizerTraining) -> None:
     path = folder / "training.json"
     if path.exists():
         theirs, ours = to_dict(read_json(TokenizerTraining, path)), to_dict(config)
-        changed = [key for key in ours if theirs[key] != ours[key]]
+        changed = [key for key in ours if theirs[key] != ours[key] and key not in _FREE]
         if changed:
             raise TrainingError(
                 f"{folder} holds a run with other settings (it differs in {', '.join(changed)}); resume with those, or "
@@ -101,7 +128,7 @@ def _initial_model(config: TokenizerTraining) -> Tokenizer:
     return model.train()
 
 
-def _loader(batches: TrainingBatches, config: TokenizerTraining, first_step: int) -> Iterator[Batch]:
+def _loader(batches: TrainingBatches, config: TokenizerTraining, first_step: int, device: str) -> Iterator[Batch]:
     workers = config.num_workers
     loader = DataLoader(
         Subset(batches, range(first_step, config.num_steps)),
@@ -110,6 +137,7 @@ def _loader(batches: TrainingBatches, config: TokenizerTraining, first_step: int
         worker_init_fn=_quiet_worker,
         generator=torch.Generator(),  # else each start of a loader would take from the run's own chance
         prefetch_factor=4 if workers else None,
+        pin_memory=torch.device(device).type == "cuda",
     )
     try:
         yield from loader
@@ -146,7 +174,7 @@ def _train_step(step: int, batch: Batch, state: TrainingState, config: Tokenizer
     journal.advance(step)
     if step % config.log_every == 0:
         values = _values(terms, norm, rate, quantized.ids, config.model.space)
-        journal.log(step, {"kind": batch.kind, **values}, config.log_every if step else 1)
+        journal.log(step, {"kind": batch.kind, **values})
     if (step + 1) % config.sample_every == 0:
         journal.pictures(step + 1, clips[:8], decoded[:8])
 
