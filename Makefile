@@ -35,8 +35,9 @@ format: $(VENV)/.stamp-test  ## let ruff lay out the code and mend what it safel
 	@$(BIN)/ruff check --fix .
 
 bench: $(VENV)/.stamp-test  ## speed and memory, each as a ratio against a named baseline
-	@$(BIN)/python -m benchmarks.lfq
-	@$(BIN)/python -m benchmarks.tokenizer
+	@$(BIN)/magvit2 benchmark lfq $(ARGS)
+	@$(BIN)/magvit2 benchmark tokenizer $(ARGS)
+	@$(BIN)/magvit2 benchmark streaming $(ARGS)
 
 soak: $(VENV)/.stamp-test  ## the tests that take minutes
 	@$(ONE_THREAD) $(BIN)/python -m pytest -m soak $(ARGS)

@@ -18,6 +18,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "magvit2"
 # the root); the rooms of one row do not know each other.
 ROWS: list[set[str]] = [
     {"errors"},
+    {"runtime"},
     {"schema"},
     {"geometry"},
     {"tokens"},
@@ -27,7 +28,7 @@ ROWS: list[set[str]] = [
     {"tokenizer", "sampling", "codec", "losses", "metrics", "understanding"},
     {"pipelines"},
     {"evaluation", "interop", "training"},
-    {"recipes", "scale"},
+    {"recipes", "scale", "benchmarks"},
     {"studies"},
     {"serving"},
     {"cli"},
@@ -43,6 +44,7 @@ CORE = {"torch", "numpy", "einops", "jaxtyping"}
 DOORS: dict[str, set[str]] = {
     "av": {"video"},
     "PIL": {"video"},
+    "imageio_ffmpeg": {"video"},
     "torch.distributed": {"training"},
     "ray": {"scale"},
     "tyro": {"cli"},
@@ -51,6 +53,11 @@ DOORS: dict[str, set[str]] = {
     "huggingface_hub": {"store"},
     "torchmetrics": {"metrics"},
     "skimage": {"data.synthetic"},
+    "matplotlib": {"evaluation"},
+    "vector_quantize_pytorch": {"benchmarks"},
+    "magvit2_pytorch": {"benchmarks"},
+    "torch.load": {"features.files"},  # foreign state dicts, tensors only
+    "torch.jit": {"features.files"},
     "torchvision": set(),  # perceptual networks are plain modules of our own
     "lightning": set(),  # there is one loop, and it is ours
     "accelerate": set(),
@@ -259,6 +266,7 @@ GOOD = '"""A docstring."""\n'
         (doors_are_used, "tokenizer.model", "import safetensors.torch", "its door is store"),
         (doors_are_used, "data.folder", "from skimage import data", "its door is data.synthetic"),
         (doors_are_used, "features.lpips", "import torchvision", "its door is nowhere"),
+        (doors_are_used, "interop.cosmos", "import torch\ntorch.jit.load(x)", "its door is features.files"),
         (doors_are_used, "store", "import pickle", "its door is nowhere"),
         (doors_are_used, "store", "import requests", "requests, which has no door"),
         (files_and_functions_are_short, "store", "\n" * (MAX_FILE_LINES + 1), "401 lines"),

@@ -53,7 +53,7 @@ class EchoTokenizer(Tokenizer):
         self.next_gaps, self.next_ids = iter(list(gaps)), iter(list(ids))
         self._groups: list[list[Tensor]] = []
 
-    def encode_stream(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
+    def encode_stream(self, frames: Iterable[Tensor], *, tile: int | None = None) -> Iterator[Tensor]:
         group: list[Tensor] = []
         length = 1
         for frame in frames:
@@ -65,7 +65,12 @@ class EchoTokenizer(Tokenizer):
             yield self._taken(group + [group[-1]] * (length - len(group)))
 
     def decode_stream(
-        self, chunks: Iterable[Tensor], size: tuple[int, int, int] | None = None, *, num_bits: int | None = None
+        self,
+        chunks: Iterable[Tensor],
+        size: tuple[int, int, int] | None = None,
+        *,
+        num_bits: int | None = None,
+        tile: int | None = None,
     ) -> Iterator[Tensor]:
         for _ in chunks:
             yield from self._groups.pop(0)

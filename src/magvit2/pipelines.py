@@ -1,6 +1,8 @@
 """The path of a pixel, top to bottom: a file becomes frames, frames become ids, ids frames again, frames a file.
 
-Everything here works one latent frame at a time, so memory does not grow with a video's length.
+Everything here works one latent frame at a time, so memory does not grow with a video's length. `tile`, wherever it is
+an argument, is the side in pixels of the squares in which frames are computed (`tokenizer.tiling`), so that it does not
+grow with their size either; None: whole frames.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -9,7 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
 import torch
@@ -18,6 +20,7 @@ from torch import Tensor
 
 from magvit2.data.frames import to_clip, to_frames
 from magvit2.errors import FormatError, InputError, MediaError
+from magvit2.geometry import Size
 from magvit2.tokenizer import Tokenizer
 from magvit2.tokens import Tokens
 from magvit2.video import VideoWriter, open_media, write_image
@@ -35,34 +38,95 @@ def silent(_: int) -> None:
     """Ignore progress."""
 
 
-def encode_file(tokenizer: Tokenizer, source: Path, progress: Progress = silent) -> Tokens:
+@runtime_checkable
+class Streams(Protocol):
+    """What turns frames into ids and ids into frames as they come in: a `Tokenizer`, or one of its kind."""
+
+    def encode_stream(self, frames: Iterable[Tensor], *, tile: int | None = None) -> Iterator[Tensor]:
+        """Yield ids [t, h, w] of frames [3, H, W]."""
+
+    def decode_stream(
+        self,
+        chunks: Iterable[Tensor],
+        size: Size | None = None,
+        *,
+        num_bits: int | None = None,
+        tile: int | None = None,
+    ) -> Iterator[Tensor]:
+        """Yield frames [3, H, W] of ids [t, h, w]."""
+
+
+class AtOnce:
+    """The streams of a tokenizer for an image: they wait for all there is, and remember nothing for what may follow.
+
+    What a stream remembers of a frame, the last activations of every convolution, is larger than all else.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.tokenizer = tokenizer
+
+    def encode_stream(self, frames: Iterable[Tensor], *, tile: int | None = None) -> Iterator[Tensor]:
+        """Yield the ids of all frames together."""
+        clip = list(frames)
+        if not clip:
+            raise InputError("no frames: expected at least one frame [3, H, W]")
+        yield self.tokenizer.encode(torch.stack(clip, dim=1)[None], tile=tile)[0]
+
+    def decode_stream(
+        self,
+        chunks: Iterable[Tensor],
+        size: Size | None = None,
+        *,
+        num_bits: int | None = None,
+        tile: int | None = None,
+    ) -> Iterator[Tensor]:
+        """Yield the frames of all ids together."""
+        ids = torch.cat(list(chunks))[None]
+        yield from self.tokenizer.decode(ids, size, num_bits=num_bits, tile=tile)[0].unbind(dim=1)
+
+
+def streams_of(tokenizer: Tokenizer, is_image: bool) -> Streams:
+    """Return a tokenizer's streams for an image, or for a clip."""
+    return AtOnce(tokenizer) if is_image else tokenizer
+
+
+def encode_file(tokenizer: Tokenizer, source: Path, progress: Progress = silent, *, tile: int | None = None) -> Tokens:
     """Return the ids of a video, an image or a folder of frames, with its true size and rate.
 
     Raises MediaError where the source cannot be read.
     """
     with open_media(source) as reader:
-        return encode_frames(tokenizer, reader, reader.info.fps, progress)
+        return encode_frames(tokenizer, reader, reader.info.fps, progress, tile=tile)
 
 
 def encode_frames(
-    tokenizer: Tokenizer, frames: Iterable[Frame], fps: Fraction | None, progress: Progress = silent
+    tokenizer: Tokenizer,
+    frames: Iterable[Frame],
+    fps: Fraction | None,
+    progress: Progress = silent,
+    *,
+    tile: int | None = None,
 ) -> Tokens:
-    """Return the ids of uint8 frames of one size; `fps` is None for an image."""
+    """Return the ids of uint8 frames of one size; `fps` is None for an image, which is encoded at once."""
     counter = _Counter(frames, progress)
-    ids = torch.cat(list(tokenizer.encode_stream(frame_to_float(frame) for frame in counter)))
+    streams = streams_of(tokenizer, is_image=fps is None)
+    ids = torch.cat(list(streams.encode_stream((frame_to_float(frame) for frame in counter), tile=tile)))
     return Tokens(
         ids.cpu(), tokenizer.space, (counter.count, counter.height, counter.width), fps, tokenizer.fingerprint
     )
 
 
-def decode_tokens(tokenizer: Tokenizer, tokens: Tokens, num_bits: int | None = None) -> Iterator[Frame]:
+def decode_tokens(
+    tokenizer: Tokenizer, tokens: Tokens, num_bits: int | None = None, *, tile: int | None = None
+) -> Iterator[Frame]:
     """Yield the uint8 frames of tokens, of their true size and number.
 
     Raises FormatError where another tokenizer made them, or where their size is not that of their grid.
     """
     check_made_by(tokenizer, tokens)
     check_size(tokens)
-    for frame in tokenizer.decode_stream([tokens.ids], size=tokens.size, num_bits=num_bits):
+    streams = streams_of(tokenizer, is_image=tokens.size[0] == 1)
+    for frame in streams.decode_stream([tokens.ids], size=tokens.size, num_bits=num_bits, tile=tile):
         yield frame_to_u8(frame)
 
 
@@ -147,25 +211,33 @@ class FramePair:
 
 
 def reconstruct_file(
-    tokenizer: Tokenizer, source: Path, progress: Progress = silent, num_bits: int | None = None
+    tokenizer: Tokenizer,
+    source: Path,
+    progress: Progress = silent,
+    num_bits: int | None = None,
+    *,
+    tile: int | None = None,
 ) -> Iterator[FramePair]:
     """Yield every frame of a medium with what remains of it after the tokenizer, in step, in constant memory."""
     with open_media(source) as reader:
-        yield from reconstruct_frames(tokenizer, reader, progress, num_bits)
+        streams = streams_of(tokenizer, is_image=reader.info.num_frames == 1)
+        yield from reconstruct_frames(streams, reader, progress, num_bits, tile=tile)
 
 
 def reconstruct_frames(
-    tokenizer: Tokenizer,
+    tokenizer: Streams,
     frames: Iterable[Frame],
     progress: Progress = silent,
     num_bits: int | None = None,
     on_ids: Callable[[Tensor], None] | None = None,
+    *,
+    tile: int | None = None,
 ) -> Iterator[FramePair]:
     """Yield uint8 frames of one size with their reconstructions; `on_ids` sees the ids [1, h, w] of every chunk."""
     waiting: list[Frame] = []
     counter = _Counter(frames, progress, keep=waiting)
-    ids = tokenizer.encode_stream(frame_to_float(frame) for frame in counter)
-    decoded = tokenizer.decode_stream(_watched(ids, on_ids), num_bits=num_bits)
+    ids = tokenizer.encode_stream((frame_to_float(frame) for frame in counter), tile=tile)
+    decoded = tokenizer.decode_stream(_watched(ids, on_ids), num_bits=num_bits, tile=tile)
     for frame in decoded:
         if not waiting:  # the last group was filled up with copies of the last frame
             break

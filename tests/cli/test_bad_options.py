@@ -77,22 +77,26 @@ def test_no_threads(clip: Path, model: Path, threads: int) -> None:
     assert refusal(clip, "--model", model, "--threads", threads) == f"--threads {threads}: expected 1 or more"
 
 
-@pytest.mark.parametrize("option", ["--max-frames", "--max-items"])
+@pytest.mark.parametrize("option", ["--max-frames", "--limit"])
 def test_evaluating_nothing(clip: Path, model: Path, option: str) -> None:
-    line = run("evaluate", "reconstruction", "--data", clip.parent, "--model", model, option, 0).line
+    line = run("evaluate", "reconstruction", model, clip.parent, option, 0).line
     assert line == f"{option} 0: expected 1 or more"
 
 
-@pytest.mark.parametrize("verb", [("evaluate", "reconstruction"), ("train", "tokenizer", "videos")])
+@pytest.mark.parametrize("verb", ["evaluate", "train"])
 @pytest.mark.parametrize(
     ("name", "why"), [("missing", "not a folder"), ("empty", "expected videos or images below it, found none")]
 )
-def test_data_that_are_not_there(tmp_path: Path, verb: tuple[str, ...], name: str, why: str) -> None:
+def test_data_that_are_not_there(tmp_path: Path, verb: str, name: str, why: str) -> None:
     (tmp_path / "empty").mkdir()
-    out = ("--out", tmp_path / "run") if verb[0] == "train" else ("--model", save_tiny(tmp_path / "model"))
+    model, data = save_tiny(tmp_path / "model"), tmp_path / name
+    words = {
+        "evaluate": ("evaluate", "reconstruction", model, data),
+        "train": ("train", "tokenizer", "videos", "--data", data, "--out", tmp_path / "run"),
+    }
     before = tree(tmp_path)
-    line = run(*verb, "--data", tmp_path / name, *out).line
-    assert f"{tmp_path / name}: {why}" in line
+    line = run(*words[verb]).line
+    assert f"{data}: {why}" in line
     assert tree(tmp_path) == before
 
 

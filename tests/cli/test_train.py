@@ -45,7 +45,8 @@ def logged_steps(folder: Path) -> list[int]:
 
 def test_three_steps_make_a_model_that_runs(tmp_path: Path, words: tuple[object, ...]) -> None:
     report = json.loads(trained(*words, "--json", "--set", *TINY))
-    assert report == {"steps": 3, "model": str(tmp_path / "run" / "model"), "run": str(tmp_path / "run")}
+    assert (report["steps"], report["of"], report["run"]) == (3, 3, str(tmp_path / "run"))
+    assert report["model"] == str(tmp_path / "run" / "model")
     assert logged_steps(tmp_path) == [0, 1, 2]
     assert Tokenizer.from_pretrained(report["model"]).config.num_bits == 6
     done("encode", tmp_path / "data" / "clip.mkv", tmp_path / "clip.safetensors", "--model", report["model"])

@@ -15,10 +15,16 @@ VERBS = [
     ("reconstruct",),
     ("encode",),
     ("decode",),
+    ("pack",),
     ("train",),
     ("train", "tokenizer"),
     ("evaluate",),
     ("evaluate", "reconstruction"),
+    ("benchmark",),
+    ("benchmark", "lfq"),
+    ("benchmark", "tokenizer"),
+    ("benchmark", "streaming"),
+    ("benchmark", "tiling"),
 ]
 RUN_A_MODEL = [("demo",), ("reconstruct",), ("encode",), ("decode",), ("evaluate", "reconstruction")]
 
@@ -37,7 +43,14 @@ def test_help_lists_the_verbs_that_work_and_no_others(words: tuple[str, ...]) ->
     assert "--version" in text
 
 
-@pytest.mark.parametrize(("family", "verbs"), [("train", ["tokenizer"]), ("evaluate", ["reconstruction"])])
+@pytest.mark.parametrize(
+    ("family", "verbs"),
+    [
+        ("train", ["tokenizer"]),
+        ("evaluate", ["reconstruction"]),
+        ("benchmark", ["lfq", "tokenizer", "streaming", "tiling"]),
+    ],
+)
 def test_a_family_s_help_lists_its_verbs(family: str, verbs: list[str]) -> None:
     assert listed(done(family, "--help")) == verbs
 
@@ -56,7 +69,8 @@ def test_every_verb_explains_itself_and_each_of_its_options(verb: tuple[str, ...
 @pytest.mark.parametrize("verb", RUN_A_MODEL, ids=" ".join)
 def test_what_runs_a_model_takes_the_model_and_where_it_runs(verb: tuple[str, ...]) -> None:
     text = done(*verb, "--help")
-    for option in ("--model MODEL", "--device DEVICE", "--dtype {fp32,bf16}", "--threads N", "--json"):
+    model = "] MODEL DATA" if verb[0] == "evaluate" else "--model MODEL"
+    for option in (model, "--device DEVICE", "--dtype {fp32,bf16}", "--threads N", "--json"):
         assert option in text
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from magvit2.data.frames import read_item
-from magvit2.data.items import MediaItem, find_items, first_of_each_group
+from magvit2.data.items import MediaItem, find_items, first_of_each_group, scope_of
 from magvit2.errors import InputError
 from magvit2.video import write_image
 from tests.data.making import grey_frames, make_source, write_index, write_tar, write_video
@@ -105,3 +105,30 @@ def test_the_real_index_keeps_train_apart_and_finds_every_group(data_dir: Path) 
     assert all(item.path.is_file() for items in (train, val, test) for item in items)
     for item in first_of_each_group(train, 1):
         assert read_item(item, num_frames=2).ndim == 4
+
+
+@pytest.mark.parametrize("place", ["UCF-101", "UCF-101/ucfTrainTestlist", ".", "ucfTrainTestlist"])
+def test_ucf_101_is_split_by_its_lists_in_their_order(tmp_path: Path, place: str) -> None:
+    source, lists = tmp_path / "UCF-101", tmp_path / place
+    for number, name in enumerate(("Archery/v_g01", "Archery/v_g08", "Biking/v_g01", "Biking/v_g08")):
+        write_video(source / f"{name}.mkv", grey_frames(2, 10 * number))
+    lists.mkdir(exist_ok=True)
+    (lists / "trainlist01.txt").write_text("Biking/v_g08.mkv 2\nArchery/v_g08.mkv 1\n")
+    (lists / "testlist01.txt").write_text("Archery/v_g01.mkv\r\nBiking/v_g01.mkv\r\n")
+    assert levels(find_items(source, "train")) == [30, 10]
+    items = find_items(source, "test")
+    assert levels(items) == [0, 20]
+    assert [(item.group, item.label, item.kind) for item in items] == [
+        ("UCF-101", "Archery", "video"), ("UCF-101", "Biking", "video"),
+    ]  # fmt: skip
+    assert scope_of(source, "test") == "UCF-101 testlist01.txt"
+    with pytest.raises(InputError, match="UCF-101 has no split 'val'; expected train or test"):
+        find_items(source, "val")
+    (source / "Biking" / "v_g01.mkv").unlink()
+    with pytest.raises(InputError, match=r"testlist01\.txt: 1 of 2 are missing in .*, Biking/v_g01\.mkv first"):
+        find_items(source, "test")
+
+
+def test_what_is_taken_of_a_source_can_be_said(tmp_path: Path) -> None:
+    assert scope_of(tmp_path, "val") == "no index, all items"
+    assert scope_of(make_source(tmp_path), "val") == "split val"

@@ -86,3 +86,23 @@ def test_bits_are_for_spaces_of_bits() -> None:
     assert usage.entropy_bits == 1.0
     with pytest.raises(InputError, match="every radix is 2"):
         _ = usage.bit_entropies
+
+
+def test_parts_that_are_merged_or_kept_as_tensors_are_the_whole() -> None:
+    ids = np.random.default_rng(0).integers(0, 64, (3, 20))
+    whole, merged = counted(ids), counted(ids[:1])
+    merged.merge(CodeUsage.from_tensors(SPACE, counted(ids[1:]).to_tensors()))
+    assert (merged.num_tokens, merged.num_distinct) == (whole.num_tokens, whole.num_distinct)
+    assert merged.entropy_bits == pytest.approx(whole.entropy_bits)
+    assert torch.allclose(merged.bit_entropies, whole.bit_entropies)
+    assert CodeUsage.from_tensors(SPACE, CodeUsage(SPACE).to_tensors()).num_tokens == 0
+
+
+def test_parts_of_other_spaces_or_with_other_tensors_are_refused() -> None:
+    usage = counted(np.array([63]), num_parts=1)
+    with pytest.raises(InputError, match="expected one token space"):
+        usage.merge(CodeUsage(TokenSpace((2,) * 5, (4, 8, 8))))
+    with pytest.raises(InputError, match="expected counts and ids"):
+        CodeUsage.from_tensors(SPACE, {"ids": torch.zeros(0, dtype=torch.int64)})
+    with pytest.raises(InputError, match="expected 0 to 31"):
+        CodeUsage.from_tensors(TokenSpace((2,) * 5, (4, 8, 8)), usage.to_tensors())

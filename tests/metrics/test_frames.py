@@ -84,6 +84,16 @@ def test_on_a_frame_that_is_not_tiny_the_border_s_treatment_is_a_matter_of_a_tho
     assert ssim(frame, noisy(frame, 10)) == pytest.approx(skimage_ssim(frame, noisy(frame, 10)), abs=1e-3)
 
 
+@pytest.mark.parametrize("rows", [1, 7, 40, 63])
+def test_ssim_is_the_same_in_bands_of_any_height(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    """A large frame is measured band by band; a band sees the rows beside it."""
+    frame = random_frame(64, 20)
+    other = noisy(frame, 30)
+    whole = ssim(frame, other)
+    monkeypatch.setattr("magvit2.metrics.frames._BAND_PIXELS", rows * 20)
+    assert ssim(frame, other) == pytest.approx(whole, abs=1e-7)
+
+
 def test_ssim_of_equal_and_of_flat_frames() -> None:
     assert ssim(random_frame(16, 16), random_frame(16, 16)) == pytest.approx(1.0)
     c1 = (0.01 * 255) ** 2  # without any contrast only the luminance term is left

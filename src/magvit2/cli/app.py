@@ -2,9 +2,12 @@
 
 import contextlib
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from types import FrameType
 
 from magvit2 import __version__
 from magvit2.errors import Magvit2Error
@@ -23,17 +26,39 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded: threads that wait should sleep
     try:
         try:
-            _run([word for word in words if word != "--debug"])
+            with _unwinding_on_sigterm():
+                _run([word for word in words if word != "--debug"])
         finally:
             sys.stdout.flush()  # here, and not at the interpreter's end, a reader that went away can be caught
     except Magvit2Error as error:
         _fail(str(error), debug)
     except KeyboardInterrupt as error:
-        _fail(str(error) or "interrupted", debug, code=130)
+        _fail(str(error) or "interrupted", debug, code=143 if isinstance(error, _Terminated) else 130)
     except BrokenPipeError:
         _close_output()
     except Exception as error:
         _fail(f"unexpected {type(error).__name__}: {error} (run again with --debug for the traceback)", debug)
+
+
+class _Terminated(KeyboardInterrupt):
+    """A SIGTERM: it unwinds like Ctrl-C, so that unfinished files are removed."""
+
+
+@contextlib.contextmanager
+def _unwinding_on_sigterm() -> Iterator[None]:
+    """Turn a SIGTERM into an exception; in the main thread, as Python takes signals nowhere else."""
+
+    def unwind(number: int, frame: FrameType | None) -> None:
+        raise _Terminated("terminated")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, unwind)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _run(words: list[str]) -> None:
@@ -46,7 +71,7 @@ def _run(words: list[str]) -> None:
         from tyro.extras import SubcommandApp
     except ImportError as error:
         raise Magvit2Error(_NEEDS_CLI) from error
-    from magvit2.cli import demo, evaluate, info, media, train
+    from magvit2.cli import benchmark, demo, evaluate, info, media, pack, train
 
     app = SubcommandApp()
     app.command(demo.demo)
@@ -54,11 +79,17 @@ def _run(words: list[str]) -> None:
     app.command(media.reconstruct)
     app.command(media.encode)
     app.command(media.decode)
-    training, evaluation = SubcommandApp(), SubcommandApp()
+    app.command(pack.pack)
+    training, evaluation, benchmarks = SubcommandApp(), SubcommandApp(), SubcommandApp()
     training.command(train.tokenizer)
     evaluation.command(evaluate.reconstruction)
+    benchmarks.command(benchmark.lfq)
+    benchmarks.command(benchmark.tokenizer)
+    benchmarks.command(benchmark.streaming)
+    benchmarks.command(benchmark.tiling)
     app.command(training, name="train", help="Train a model from a recipe; resumable.")
     app.command(evaluation, name="evaluate", help="Measure a model on a source of data.")
+    app.command(benchmarks, name="benchmark", help="Measure speed and memory as ratios within one run.")
     style = (DisallowNone, FlagCreatePairsOff)  # no {None}|INT, no --no-json
     app.cli(prog="magvit2", description=_DESCRIPTION, args=words or ["--help"], config=style)
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from magvit2.tokenizer import Tokenizer
 
 Threads = Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: PyTorch's choice)")]
+Tile = Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: whole frames)")]
 Json = Annotated[bool, arg(help_behavior_hint="")]
 
 
@@ -53,7 +54,7 @@ def load_tokenizer(options: ModelOptions) -> "Tokenizer":
 
     from magvit2.tokenizer import Tokenizer
 
-    set_threads(options.threads)
+    tune_process(options.threads)
     device = find_device(options.device)
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[options.dtype]
     return Tokenizer.from_pretrained(options.model, device=device, dtype=dtype)
@@ -76,13 +77,12 @@ def find_device(name: str) -> "torch.device":
     return device
 
 
-def set_threads(threads: int | None) -> None:
-    """Use so many CPU threads. Raises InputError below 1."""
-    import torch
+def tune_process(threads: int | None) -> None:
+    """Set up this process for speed, on so many CPU threads if given. Raises InputError below 1."""
+    from magvit2.runtime import tune
 
     check_at_least_one("--threads", threads)
-    if threads is not None:
-        torch.set_num_threads(threads)
+    tune(threads)
 
 
 def check_output(path: Path, source: Path) -> None:

@@ -5,12 +5,13 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from magvit2.cli.common import ModelOptions, Options, load_tokenizer, progress_bars, show
+from magvit2.cli.common import ModelOptions, Options, Tile, load_tokenizer, progress_bars, show
 
 
 def demo(
     source: Annotated[Positional[Path | None], arg(metavar="[INPUT]", help_behavior_hint="")] = None,
     out: Annotated[Path, arg(metavar="FOLDER")] = Path("demo-out"),
+    tile: Tile = None,
     options: Options = ModelOptions(),  # noqa: B008 - frozen
 ) -> None:
     """Watch a real clip become tokens and come back: videos, a contact sheet and a report in a folder.
@@ -18,6 +19,7 @@ def demo(
     Args:
         source: video, image or folder of frames; by default photographs under a moving camera.
         out: folder for what the demo makes; made if it is missing.
+        tile: compute frames in squares of N pixels a side, for frames that are too large for the memory.
         options: the model and where it runs.
     """
     from magvit2.errors import InputError
@@ -30,6 +32,6 @@ def demo(
         probe(source)
     tokenizer = load_tokenizer(options)
     with progress_bars() as bar:
-        report, files = run_demo(tokenizer, source, out, bar)
+        report, files = run_demo(tokenizer, source, out, bar, tile=tile)
     shown = report if options.json else report | {f"written to {out}": ", ".join(path.name for path in files)}
     show("magvit2 demo", shown, options.json)

@@ -8,6 +8,8 @@ from tyro.conf import Positional, arg
 
 from magvit2.cli.common import Json, check_token_file, show
 
+_RATES = (25, 30)
+
 
 def info(
     subject: Annotated[Positional[str], arg(metavar="[MODEL|FILE]")] = "default",
@@ -68,6 +70,22 @@ def _config_rows(config: Any) -> dict[str, Any]:
         "vocabulary": config.space.vocab_size,
         "bits per pixel (long clip)": config.space.bits_per_pixel,
         "bits per pixel (image)": config.space.bits_per_pixel * config.strides[0],
+        **_reach_rows(config),
+    }
+
+
+def _reach_rows(config: Any) -> dict[str, Any]:
+    """Return how long an id takes to come, how far before a frame decoding must begin, and whether tiles are exact."""
+    from magvit2.tokenizer.reach import decoder_halo, latency_frames, pre_roll
+
+    frames, latents = latency_frames(config), pre_roll(config)
+    has_bound = None not in decoder_halo(config)[0]
+    return {
+        "latency (frames)": frames,
+        **{f"latency at {rate} frames/s (ms)": 1000 * frames / rate for rate in _RATES},
+        "pre-roll (latent frames)": latents,
+        "pre-roll (frames)": latents * config.strides[0],
+        "tiles": "exact" if has_bound else "blended: normalisation sees the whole frame",
     }
 
 

@@ -9,6 +9,7 @@ from tyro.conf import Positional, arg
 from magvit2.cli.common import (
     ModelOptions,
     Options,
+    Tile,
     check_output,
     check_token_file,
     load_tokenizer,
@@ -22,12 +23,18 @@ Bits = Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: all)
 Switch = Annotated[bool, arg(help_behavior_hint="")]
 
 
-def encode(source: Source, target: Target, options: Options = ModelOptions()) -> None:  # noqa: B008 - frozen
+def encode(
+    source: Source,
+    target: Target,
+    tile: Tile = None,
+    options: Options = ModelOptions(),  # noqa: B008 - frozen
+) -> None:
     """Turn a video, an image or a folder of frames into a token file (.safetensors).
 
     Args:
         source: video, image or folder of frames.
         target: token file to write, OUT.safetensors.
+        tile: compute frames in squares of N pixels a side, for frames that are too large for the memory.
         options: the model and where it runs.
     """
     from magvit2.data.tokens import save_tokens
@@ -42,7 +49,7 @@ def encode(source: Source, target: Target, options: Options = ModelOptions()) ->
     tokenizer = load_tokenizer(options)
     start = time.perf_counter()
     with progress_bars() as bar:
-        tokens = encode_file(tokenizer, source, bar("encode", total))
+        tokens = encode_file(tokenizer, source, bar("encode", total), tile=tile)
     elapsed = time.perf_counter() - start
     save_tokens(target, tokens)
     rows = {
@@ -62,6 +69,7 @@ def decode(
     target: Target,
     num_bits: Bits = None,
     lossless: Switch = False,
+    tile: Tile = None,
     options: Options = ModelOptions(),  # noqa: B008 - frozen
 ) -> None:
     """Turn a token file back into a video, an image or a folder of PNG frames, of its true size and rate.
@@ -71,6 +79,7 @@ def decode(
         target: OUT.mp4, OUT.mkv, OUT.png, or a folder for frames.
         num_bits: decode from the lowest N bits of each token only.
         lossless: write pixels without loss.
+        tile: compute frames in squares of N pixels a side, for frames that are too large for the memory.
         options: the model and where it runs.
     """
     from magvit2.data.tokens import load_tokens
@@ -82,7 +91,7 @@ def decode(
     tokenizer = load_tokenizer(options)
     start = time.perf_counter()
     with progress_bars() as bar:
-        frames = decode_tokens(tokenizer, tokens, num_bits)
+        frames = decode_tokens(tokenizer, tokens, num_bits, tile=tile)
         report = bar("decode", tokens.size[0])
         count = write_frames(target, frames, tokens.fps, lossless=lossless, progress=report)
     elapsed = time.perf_counter() - start
@@ -101,6 +110,7 @@ def reconstruct(
     num_bits: Bits = None,
     side_by_side: Switch = True,
     lossless: Switch = False,
+    tile: Tile = None,
     options: Options = ModelOptions(),  # noqa: B008 - frozen
 ) -> None:
     """Send a video or an image through the tokenizer and back; write it beside the original, and measure.
@@ -111,6 +121,7 @@ def reconstruct(
         num_bits: decode from the lowest N bits of each token only.
         side_by_side: write the reconstruction alone, not the original to the left of it.
         lossless: write pixels without loss.
+        tile: compute frames in squares of N pixels a side, for frames that are too large for the memory.
         options: the model and where it runs.
     """
     from magvit2.metrics import FrameQuality
@@ -124,7 +135,7 @@ def reconstruct(
     start = time.perf_counter()
     with progress_bars() as bar:
         report = bar("reconstruct", media.num_frames)
-        pairs = quality.watch(reconstruct_file(tokenizer, source, report, num_bits))
+        pairs = quality.watch(reconstruct_file(tokenizer, source, report, num_bits, tile=tile))
         frames = side_by_side_frames(pairs) if side_by_side else (pair.decoded for pair in pairs)
         count = write_frames(target, frames, media.fps, lossless=lossless)
     rows = {

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from magvit2.cli.common import Json, Threads, find_device, set_threads, show
+from magvit2.cli.common import Json, Threads, find_device, show, tune_process
 
 Settings = Annotated[
     UseAppendAction[tuple[tuple[str, ...], ...]], arg(metavar="PATH=VALUE ...", help_behavior_hint="(repeatable)")
@@ -17,6 +17,7 @@ def tokenizer(
     data: Annotated[Path, arg(metavar="FOLDER")],
     out: Annotated[Path, arg(metavar="FOLDER")],
     set: Settings = (),
+    time_limit: Annotated[float | None, arg(metavar="SECONDS", help_behavior_hint="(default: none)")] = None,
     device: Annotated[str, arg(metavar="DEVICE")] = "cpu",
     threads: Threads = None,
     json: Json = False,
@@ -24,10 +25,12 @@ def tokenizer(
     """Train a tokenizer; the same command again resumes where it was interrupted.
 
     Args:
-        recipe: a recipe's name (videos, images, clip-a1, clip-a1-finish) or a JSON file such as a run's training.json.
+        recipe: a recipe's name (videos, images, clip-a1, clip-a1-finish, h200) or a JSON file such as a run's
+            training.json.
         data: folder of videos and images, or one with an index.csv.
         out: folder of the run: checkpoints, metrics.jsonl, samples and, in the end, the model.
         set: settings to change, such as num_steps=1000 model.base_channels=48.
+        time_limit: save and stop before this command has taken so long; the same command goes on.
         device: where it runs: cpu, cuda, cuda:1, ...
         threads: CPU threads.
         json: print machine-readable results instead of tables.
@@ -35,9 +38,23 @@ def tokenizer(
     from magvit2.recipes import tokenizer_recipe
     from magvit2.schema import with_settings
     from magvit2.training import train_tokenizer
+    from magvit2.training.limit import TimeLimit, process_age_s
+    from magvit2.training.status import read_status
 
-    set_threads(threads)
+    limit = TimeLimit(time_limit, process_age_s())
+    tune_process(threads)
     find_device(device)
     config = with_settings(tokenizer_recipe(recipe), [setting for group in set for setting in group])
-    model = train_tokenizer(config, data, out, device)
-    show(f"trained {recipe}", {"steps": config.num_steps, "model": str(model), "run": str(out)}, json)
+    model = train_tokenizer(config, data, out, device, limit)
+    status = read_status(out)
+    rows = {
+        "steps": status.num_done,
+        "of": status.num_steps,
+        "loss": status.loss,
+        "PSNR of the batches (dB)": status.psnr_db,
+        "seconds a step": status.step_s,
+        "model": str(model),
+        "run": str(out),
+    }
+    state = "finished" if status.is_finished else "stopped by the time limit, the same command goes on"
+    show(f"{recipe}: {state}", rows, json)

@@ -1,102 +1,181 @@
-"""How well a tokenizer reconstructs a source: per-frame PSNR and SSIM, code usage, rate, and the bicubic floor.
+"""How well tokenizers and codecs reconstruct a source: every item under every contender, metric by metric.
 
-Protocol: 8-bit RGB at the items' own size; PSNR and SSIM are means over the frames of an item, then over the items of a
-group; clips are cut to `max_frames` frames from their beginning; ids are counted over all items of a group.
+Protocol: 8-bit RGB; clips are cut to `max_frames` frames from their beginning; frames keep their own size, or, with
+`size`, are scaled until their short side has it (bilinear, antialiased) and cut to the square in the middle. What is
+measured on an item is averaged over the items of a group; distributions (Fréchet distances, ids) are of all items of a
+group. Items are taken one after another in a fixed order, features item by item, so the batch size changes no figure on
+a CPU.
 """
 
-import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
-import torch
+from jaxtyping import UInt8
 from torch import Tensor
 
-from magvit2.data.frames import Frames, read_item
+from magvit2.data.frames import Frames, read_item, resize
 from magvit2.data.items import MediaItem
-from magvit2.evaluation.floor import bicubic_floor
-from magvit2.metrics import CodeUsage, FrameQuality
-from magvit2.pipelines import reconstruct_frames
+from magvit2.errors import InputError, Magvit2Error
+from magvit2.evaluation.contenders import Clip, Contender, FloorContender, Outcome, TokenizerContender
+from magvit2.evaluation.results import Result, results
+from magvit2.evaluation.scores import Panel, open_panel
+from magvit2.evaluation.tally import ORIGINAL, Record, Tally
 from magvit2.tokenizer import Tokenizer
+from magvit2.video import probe
 
-Result = tuple[str, float]
+DEFAULT_FPS = Fraction(25)
+MODEL = "model"
+"""What `evaluate_reconstruction` calls its tokenizer."""
+
+Numbered = tuple[int, MediaItem]
+Progress = Callable[[int], None]
+"""Called with the number of items that are done."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What is compared, by what, on how much of each item; `size` None: frames as they are."""
+
+    contenders: tuple[Contender, ...]
+    panel: Panel
+    max_frames: int = 17
+    size: int | None = None
+    batch_size: int = 1
+
+    def __post_init__(self) -> None:
+        for name, value in (("max_frames", self.max_frames), ("size", self.size), ("batch_size", self.batch_size)):
+            if value is not None and value < 1:
+                raise InputError(f"{name} {value}: expected 1 or more")
+
+    @property
+    def frames_protocol(self) -> str:
+        """Which frames are scored."""
+        crop = (
+            "native size, no crop"
+            if self.size is None
+            else f"short side to {self.size} (bilinear, antialiased), centre crop {self.size} x {self.size}"
+        )
+        return f"8-bit RGB, first {self.max_frames} frames at stride 1, {crop}"
+
+    def read(self, item: MediaItem) -> Frames:
+        """Return the frames of an item that are scored. Raises MediaError, InputError where there are none."""
+        frames = read_item(item, 0, self.max_frames)
+        if not len(frames):
+            raise InputError(f"{item.path}: holds no frames")
+        return frames if self.size is None else centre_square(frames, self.size)
 
 
 def evaluate_reconstruction(
-    tokenizer: Tokenizer,
-    items: Sequence[MediaItem],
-    max_frames: int = 17,
-    progress: Callable[[int], None] | None = None,
+    tokenizer: Tokenizer, items: Sequence[MediaItem], max_frames: int = 17, progress: Progress | None = None
 ) -> Iterator[Result]:
-    """Yield (name, value) for every group of items, then over all clips and all images where there are several groups.
+    """Yield (name, value) of a tokenizer called `model` and of the bicubic floor, by what needs no networks.
 
-    Names read `group/clips/psnr_db` and `all/clips/psnr_db`. `progress` is called with the number of items done. Values
-    are nan where a metric does not apply.
+    Names read `group/clips/model/psnr_db`, `all/clips/bicubic/ssim`; see `results`.
     """
-    groups: dict[str, _Group] = {}
-    totals: dict[str, _Group] = {}
-    for count, item in enumerate(items, 1):
-        kind = "clips" if item.is_clip else "images"
-        group = groups.setdefault(f"{item.group or 'source'}/{kind}", _Group(CodeUsage(tokenizer.space)))
-        total = totals.setdefault(kind, _Group(CodeUsage(tokenizer.space)))
-        _score(tokenizer, read_item(item, 0, max_frames), (group, total))
+    contenders = (TokenizerContender(MODEL, tokenizer), FloorContender(tokenizer.space))
+    bench = Bench(contenders, open_panel(("psnr", "ssim", "ms_ssim")), max_frames)
+    tally = Tally()
+    for count, _ in enumerate(measure(bench, list(enumerate(items)), tally), 1):
         if progress is not None:
             progress(count)
-    for name, group in [*groups.items(), *_worth_adding(totals, groups)]:
-        for metric, value in group.results():
-            yield f"{name}/{metric}", value
+    yield from results(tally, bench.panel, [contender.name for contender in contenders])
 
 
-def _worth_adding(totals: "dict[str, _Group]", groups: "dict[str, _Group]") -> "list[tuple[str, _Group]]":
-    """Return the totals, by name, of the kinds that several groups have."""
-    kinds = [name.rsplit("/", 1)[1] for name in groups]
-    return [(f"all/{kind}", total) for kind, total in totals.items() if kinds.count(kind) > 1]
+def measure(bench: Bench, items: Sequence[Numbered], tally: Tally) -> Iterator[int]:
+    """Measure items one after another into `tally`; yield an item's index as soon as it is counted.
+
+    Raises what reading or coding an item raises, with the item's name.
+    """
+    for start in range(0, len(items), bench.batch_size):
+        batch = items[start : start + bench.batch_size]
+        clips = [bench.read(item) for _, item in batch]
+        fps = [rate_of(item) for _, item in batch]
+        outcomes = [code_checked(contender, clips, fps, batch[0][1]) for contender in bench.contenders]
+        for place, (index, item) in enumerate(batch):
+            _Scored(bench, index, item, clips[place], [each[place] for each in outcomes]).count_into(tally)
+            yield index
 
 
-@dataclass
-class _Group:
-    """What is collected over the items of one group."""
-
-    usage: CodeUsage
-    psnr: list[float] = field(default_factory=list)
-    ssim: list[float] = field(default_factory=list)
-    floor_psnr: list[float] = field(default_factory=list)
-    floor_ssim: list[float] = field(default_factory=list)
-    num_pixels: int = 0
-
-    def results(self) -> Iterator[Result]:
-        space, digits = self.usage.space, self.usage.digit_entropies
-        digit = "bit" if set(space.radices) == {2} else "digit"
-        yield "items", len(self.psnr)
-        yield "psnr_db", _mean(self.psnr)
-        yield "bicubic_psnr_db", _mean(self.floor_psnr)
-        yield "psnr_gain_db", _mean(self.psnr) - _mean(self.floor_psnr)
-        yield "ssim", _mean(self.ssim)
-        yield "bicubic_ssim", _mean(self.floor_ssim)
-        yield "tokens", self.usage.num_tokens
-        yield "distinct_ids", self.usage.num_distinct
-        yield "code_usage", self.usage.usage
-        yield "id_entropy_bits", self.usage.entropy_bits
-        yield f"{digit}_entropy_mean", float(digits.mean())
-        yield f"{digit}_entropy_least", float(digits.min())
-        yield "bits_per_pixel", self.usage.num_tokens * math.log2(space.vocab_size) / self.num_pixels
+def code_checked(
+    contender: Contender, clips: Sequence[Clip], fps: Sequence[Fraction], first: MediaItem
+) -> list[Outcome]:
+    """Return the outcomes of clips, each of its clip's shape. Raises InputError, naming item and contender."""
+    try:
+        outcomes = contender.code(clips, fps)
+    except Magvit2Error as error:
+        raise type(error)(f"{first.path}: {contender.name}: {error}") from error
+    for clip, outcome in zip(clips, outcomes, strict=True):
+        if outcome.frames.shape != clip.shape:
+            shapes = f"{list(outcome.frames.shape)}, expected {list(clip.shape)}"
+            raise InputError(f"{first.path}: {contender.name} gave frames of shape {shapes}")
+    return outcomes
 
 
-def _score(tokenizer: Tokenizer, frames: Frames, groups: Sequence[_Group]) -> None:
-    quality, floor = FrameQuality(), FrameQuality()
-    ids: list[Tensor] = []
-    pairs = reconstruct_frames(tokenizer, iter(frames), on_ids=ids.append)
-    for pair, low in zip(pairs, bicubic_floor(frames, tokenizer.space), strict=True):
-        quality.add(pair.original, pair.decoded)
-        floor.add(pair.original, low)
-    for group in groups:
-        group.usage.add(torch.cat(ids))
-        group.psnr.append(quality.psnr)
-        group.ssim.append(quality.ssim)
-        group.floor_psnr.append(floor.psnr)
-        group.floor_ssim.append(floor.ssim)
-        group.num_pixels += math.prod(frames.shape[:3])
+def rate_of(item: MediaItem) -> Fraction:
+    """Return frames per second of an item, 25 where it does not say."""
+    fps = probe(item.path).fps if item.kind == "video" else None
+    return fps or DEFAULT_FPS
 
 
-def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values)) if values else math.nan
+def cell_of(item: MediaItem) -> str:
+    """Return the group and kind that an item counts in: `arid6_160/clips`."""
+    return f"{item.group or 'source'}/{'clips' if item.is_clip else 'images'}"
+
+
+def centre_square(frames: Frames, size: int) -> UInt8[np.ndarray, "T {size} {size} 3"]:
+    """Return the middle square of frames, their short side scaled to `size`: bilinear, antialiased where it shrinks."""
+    height, width = frames.shape[1:3]
+    scale = size / min(height, width)
+    scaled = resize(frames, max(size, round(height * scale)), max(size, round(width * scale)))
+    top, left = (scaled.shape[1] - size) // 2, (scaled.shape[2] - size) // 2
+    return np.ascontiguousarray(scaled[:, top : top + size, left : left + size])
+
+
+class _Scored:
+    """One item under all contenders, measured in full before anything of it is counted."""
+
+    def __init__(self, bench: Bench, index: int, item: MediaItem, frames: Frames, outcomes: list[Outcome]) -> None:
+        self._bench = bench
+        self._outcomes = outcomes
+        self._features = {ORIGINAL: _features(bench.panel, frames)}
+        self._num_pixels = frames.size // 3
+        self._records = []
+        name = f"{item.path}@{item.member[0]}" if item.member else str(item.path)
+        for contender, outcome in zip(bench.contenders, outcomes, strict=True):
+            self._features[contender.name] = _features(bench.panel, outcome.frames)
+            values: dict[str, float] = {}
+            for metric in bench.panel.pairs:
+                values |= metric.measure(frames, outcome.frames)
+            if not np.isfinite(list(values.values())).all():
+                raise InputError(f"{name}: {contender.name} has values that are not finite: {values}")
+            self._records.append(
+                Record(
+                    index,
+                    name,
+                    cell_of(item),
+                    contender.name,
+                    len(frames),
+                    self._num_pixels,
+                    outcome.num_bits,
+                    outcome.setting,
+                    values,
+                )
+            )
+
+    def count_into(self, tally: Tally) -> None:
+        """Count the item."""
+        cell = self._records[0].cell
+        for contender, by_metric in self._features.items():
+            for metric, features in by_metric.items():
+                tally.add_features(cell, contender, metric, features)
+        for entrant, outcome in zip(self._bench.contenders, self._outcomes, strict=True):
+            if outcome.ids is not None and entrant.space is not None:
+                tally.add_ids(cell, entrant.name, entrant.space, outcome.ids, self._num_pixels)
+        tally.records += self._records
+
+
+def _features(panel: Panel, frames: Frames) -> dict[str, Tensor]:
+    found = {metric.name: metric.embed(frames) for metric in panel.sets}
+    return {name: features for name, features in found.items() if features is not None}

@@ -50,27 +50,26 @@ class CausalConv3d(_Conv3d):
 
     def forward(self, x: Float[Tensor, "b c t h w"], memory: Memory | None = None) -> Float[Tensor, "b d u y x"]:
         """Convolve a whole clip, or with `memory` the next chunk of it."""
-        return convolve(self._pad(x, memory), self.weight, self.bias, self.stride)
+        padded = self._whole(x) if memory is None else self._continued(x, memory)
+        return convolve(padded, self.weight, self.bias, self.stride)
 
-    def _pad(self, x: Tensor, memory: Memory | None) -> Tensor:
+    def _whole(self, x: Tensor) -> Tensor:
         time, rows, columns = self.kernel
-        tail = memory.get(self) if memory is not None else None
-        if memory is not None:
-            memory.put(self, self._tail(x, tail))
-        front = time - 1
-        if tail is not None:
-            x, front = torch.cat([tail, x], dim=2) if tail.shape[2] else x, 0
-        return _edge_padded(x, (*_centred(columns), *_centred(rows), front, 0))
+        return _edge_padded(x, (*_centred(columns), *_centred(rows), time - 1, 0))
 
-    def _tail(self, x: Tensor, tail: Tensor | None) -> Tensor:
-        """Return the last kernel - stride frames seen so far, the first frame standing in for what came before."""
-        length = self.kernel[0] - self.stride[0]
-        if length <= 0:
-            return x[:, :, :0]
-        if x.shape[2] < length:
-            past = x[:, :, :1].expand(-1, -1, length, -1, -1) if tail is None else tail
-            x = torch.cat([past, x], dim=2)
-        return x[:, :, -length:].contiguous(memory_format=torch.channels_last_3d)
+    def _continued(self, x: Tensor, memory: Memory) -> Tensor:
+        """Return a chunk padded in space, behind the frames before it; `memory` keeps what the next one needs."""
+        time, rows, columns = self.kernel
+        if self.kernel == (1, 1, 1):
+            memory.put(self, x.new_empty(0))  # not a slice of x, which would keep all of x
+            return x
+        tail = memory.get(self)
+        before = time - 1 if tail is None else tail.shape[2]
+        padded = _room_for(x, before, _centred(rows), _centred(columns))
+        _write_with_edges(padded[:, :, before:], x, (rows - 1) // 2, (columns - 1) // 2)
+        padded[:, :, :before] = padded[:, :, before : before + 1] if tail is None else tail
+        memory.put(self, padded[:, :, padded.shape[2] - (time - self.stride[0]) :].clone())
+        return padded
 
 
 class CentredConv3d(_Conv3d):
@@ -97,6 +96,23 @@ def _centred(kernel: int) -> tuple[int, int]:
 
 def _edge_padded(x: Tensor, amounts: tuple[int, ...]) -> Tensor:
     return functional.pad(x, amounts, mode="replicate") if any(amounts) else x
+
+
+def _room_for(x: Tensor, before: int, rows: tuple[int, int], columns: tuple[int, int]) -> Tensor:
+    """Return an empty tensor for x, `before` frames and edges of so many rows and columns, in channels_last_3d."""
+    batch, channels, t, h, w = x.shape
+    return x.new_empty(batch, t + before, h + sum(rows), w + sum(columns), channels).permute(0, 4, 1, 2, 3)
+
+
+def _write_with_edges(room: Tensor, x: Tensor, top: int, left: int) -> None:
+    """Write x into `room` and repeat its edges around it; a `cat` and a `pad` would write every frame twice."""
+    bottom, right = top + x.shape[3], left + x.shape[4]
+    middle = room[:, :, :, top:bottom]
+    middle[..., left:right] = x
+    middle[..., :left] = x[..., :1]
+    middle[..., right:] = x[..., -1:]
+    room[:, :, :, :top] = middle[:, :, :, :1]
+    room[:, :, :, bottom:] = middle[:, :, :, -1:]
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Size) -> Tensor:

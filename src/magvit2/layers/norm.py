@@ -85,9 +85,13 @@ class AdaptiveNorm(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c t h w"], codes: Float[Tensor, "b k u y x"]) -> Float[Tensor, "b c t h w"]:
         """Normalise x under the codes of its clip, or of its chunk."""
-        affine = self.affine(codes.permute(0, 2, 3, 4, 1)).permute(0, 4, 1, 2, 3)
-        gamma, beta = repeat_grid(affine, self.factors, x.shape[2]).chunk(2, dim=1)
-        return torch.addcmul(beta, self.norm(x), 1 + gamma)
+        time, rows, columns = self.factors
+        affine = self.affine(codes.permute(0, 2, 3, 4, 1))  # b u y x 2c
+        affine = affine.repeat_interleave(time, dim=1)[:, -x.shape[2] :]  # b t y x 2c, as in repeat_grid
+        gamma, beta = affine[:, :, :, None, :, None].chunk(2, dim=-1)  # b t y 1 x 1 c: repeated while it is read
+        y = self.norm(x).permute(0, 2, 3, 4, 1).unflatten(3, (-1, columns)).unflatten(2, (-1, rows))
+        y = torch.addcmul(beta, y, 1 + gamma)  # b t y rows x columns c
+        return y.flatten(4, 5).flatten(2, 3).permute(0, 4, 1, 2, 3)
 
 
 def make_norm(channels: int, kind: NormKind, *, affine: bool = True) -> nn.Module:

@@ -59,14 +59,19 @@ class RepeatUpsample(nn.Module):
 
 
 def depth_to_space(x: Float[Tensor, "b d t h w"], factors: Size) -> Float[Tensor, "b c u y x"]:
-    """Move channels to the grid; the factors are the outer channel dimensions, as in the authors' code."""
+    """Move channels to the grid; the factors are the outer channel dimensions, as in the authors' code.
+
+    Both ways give channels_last_3d, which every layer after them wants.
+    """
     time, rows, columns = factors
-    pattern = "b (st sh sw c) t h w -> b c (t st) (h sh) (w sw)"
-    return rearrange(x, pattern, st=time, sh=rows, sw=columns)
+    pattern = "b t h w (st sh sw c) -> b (t st) (h sh) (w sw) c"
+    last = rearrange(x.permute(0, 2, 3, 4, 1), pattern, st=time, sh=rows, sw=columns)
+    return last.permute(0, 4, 1, 2, 3)
 
 
 def space_to_depth(x: Float[Tensor, "b c u y x"], factors: Size) -> Float[Tensor, "b d t h w"]:
     """Move the grid to channels: the inverse of `depth_to_space`. The grid must be a multiple of `factors`."""
     time, rows, columns = factors
-    pattern = "b c (t st) (h sh) (w sw) -> b (st sh sw c) t h w"
-    return rearrange(x, pattern, st=time, sh=rows, sw=columns)
+    pattern = "b (t st) (h sh) (w sw) c -> b t h w (st sh sw c)"
+    last = rearrange(x.permute(0, 2, 3, 4, 1), pattern, st=time, sh=rows, sw=columns)
+    return last.permute(0, 4, 1, 2, 3)

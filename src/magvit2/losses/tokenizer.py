@@ -16,7 +16,7 @@ class LossWeights:
 
     `reconstruction` is for a squared error on the [0, 1] scale. The entropy weight starts `entropy_boost` times higher
     and falls linearly to 1 over `entropy_boost_steps`. `temperature` is that of the soft assignment. With
-    `joint_entropy` the batch term is over whole ids; without, it is the sum over bits, as BSQ has it (arXiv 2406.07548).
+    `joint_entropy` the batch term is over whole ids; without, it is the sum over bits, as in BSQ (arXiv 2406.07548).
     """
 
     reconstruction: float = 5.0

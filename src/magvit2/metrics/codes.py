@@ -1,11 +1,14 @@
 """How well a vocabulary is used: distinct ids, their entropy, and the entropy of every bit."""
 
 import math
+from collections.abc import Mapping
+from typing import Self
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from magvit2.errors import InputError
 from magvit2.tokens import TokenSpace
 
 
@@ -19,8 +22,28 @@ class CodeUsage:
     def add(self, ids: Int[Tensor, "*shape"]) -> None:
         """Count the ids of one clip."""
         values, counts = ids.flatten().unique(return_counts=True)
-        for value, count in zip(values.tolist(), counts.tolist(), strict=True):
-            self._counts[value] = self._counts.get(value, 0) + count
+        self._count(values, counts)
+
+    def merge(self, other: "CodeUsage") -> None:
+        """Count what another one has counted, of another process, say. Raises InputError for another token space."""
+        if other.space != self.space:
+            raise InputError(f"merging ids of {other.space} into {self.space}: expected one token space")
+        self._count(*other._table())
+
+    def to_tensors(self) -> dict[str, Tensor]:
+        """Return all that it holds but the space: the distinct `ids` and how often each was seen."""
+        ids, counts = self._table()
+        return {"ids": ids, "counts": counts.long()}
+
+    @classmethod
+    def from_tensors(cls, space: TokenSpace, tensors: Mapping[str, Tensor]) -> Self:
+        """Return what `to_tensors` has written. Raises InputError for other names, or ids outside the space."""
+        if set(tensors) != {"ids", "counts"}:
+            raise InputError(f"tensors {sorted(tensors)}: expected counts and ids")
+        space.check(tensors["ids"])
+        usage = cls(space)
+        usage._count(tensors["ids"], tensors["counts"])
+        return usage
 
     @property
     def num_tokens(self) -> int:
@@ -63,6 +86,10 @@ class CodeUsage:
         return torch.stack(
             [_relative_entropy(digit, shares, radix) for digit, radix in zip(digits, self.space.radices, strict=True)]
         )
+
+    def _count(self, values: Tensor, counts: Tensor) -> None:
+        for value, count in zip(values.tolist(), counts.tolist(), strict=True):
+            self._counts[value] = self._counts.get(value, 0) + int(count)
 
     def _table(self) -> tuple[Tensor, Tensor]:
         ids = torch.tensor(list(self._counts), dtype=torch.int64)

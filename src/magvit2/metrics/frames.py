@@ -12,6 +12,8 @@ from magvit2.errors import InputError, MissingDependencyError
 
 MAX_PSNR_DB = 100.0
 SSIM_WINDOW = 11
+_BAND_PIXELS = 2**19
+"""SSIM is computed band by band: some 25 float32 pictures of 3 channels are alive at once."""
 
 Frame = UInt8[np.ndarray, "H W 3"]
 
@@ -49,13 +51,9 @@ def ssim(frame: Frame, other: Frame) -> float:
     _check(frame, other)
     if min(frame.shape[:2]) < SSIM_WINDOW:
         return math.nan
-    try:
-        from torchmetrics.functional.image import structural_similarity_index_measure
-    except ImportError as error:
-        raise MissingDependencyError("SSIM needs torchmetrics: pip install 'magvit2[metrics]'") from error
-    value = structural_similarity_index_measure(_planes(frame), _planes(other), data_range=255.0)
-    assert isinstance(value, torch.Tensor)
-    return float(value)
+    height, width = frame.shape[:2]
+    band = max(1, _BAND_PIXELS // width)
+    return sum(_ssim_sum(frame, other, top, min(top + band, height)) for top in range(0, height, band)) / frame.size
 
 
 class FrameQuality:
@@ -92,6 +90,20 @@ class FrameQuality:
 def _check(frame: Frame, other: Frame) -> None:
     if frame.shape != other.shape:
         raise InputError(f"frames of shapes {frame.shape} and {other.shape}: expected the same size")
+
+
+def _ssim_sum(frame: Frame, other: Frame, top: int, bottom: int) -> float:
+    """Return the sum of SSIM over the values in rows `top` to `bottom`; rows beyond them are seen by their windows."""
+    try:
+        from torchmetrics.functional.image import structural_similarity_index_measure
+    except ImportError as error:
+        raise MissingDependencyError("SSIM needs torchmetrics: pip install 'magvit2[metrics]'") from error
+    first = max(0, top - SSIM_WINDOW // 2)
+    seen = slice(first, bottom + SSIM_WINDOW // 2)
+    _, similarity = structural_similarity_index_measure(
+        _planes(frame[seen]), _planes(other[seen]), data_range=255.0, return_full_image=True
+    )
+    return float(similarity[..., top - first : bottom - first, :].sum(dtype=torch.float64))
 
 
 def _planes(frame: Frame) -> torch.Tensor:

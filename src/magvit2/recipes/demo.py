@@ -45,21 +45,28 @@ class Demo(NamedTuple):
 
 
 def run_demo(
-    tokenizer: Tokenizer, source: Path | None, folder: Path, bar: Callable[[str, int | None], Progress]
+    tokenizer: Tokenizer,
+    source: Path | None,
+    folder: Path,
+    bar: Callable[[str, int | None], Progress],
+    *,
+    tile: int | None = None,
 ) -> Demo:
     """Encode, decode, measure and show `source` (None: the built-in clip) in `folder`, made if it is missing.
 
-    `bar(label, total)` returns the function that is told how many frames are done. Raises MediaError for a bad source;
-    a folder that was made for it is removed then.
+    `bar(label, total)` returns the function that is told how many frames are done. Frames are computed in squares of
+    `tile` pixels a side, or whole. Raises MediaError for a bad source; a folder that was made for it is removed then.
     """
     clip = _sample() if source is None else _medium(source)
     with _removed_on_failure(folder):
-        return _run(tokenizer, clip, folder, bar)
+        return _run(tokenizer, clip, folder, bar, tile)
 
 
-def _run(tokenizer: Tokenizer, clip: "_Clip", folder: Path, bar: Callable[[str, int | None], Progress]) -> Demo:
+def _run(
+    tokenizer: Tokenizer, clip: "_Clip", folder: Path, bar: Callable[[str, int | None], Progress], tile: int | None
+) -> Demo:
     start = time.perf_counter()
-    tokens = encode_frames(tokenizer, clip.frames(), clip.fps, bar("encode", clip.num_frames))
+    tokens = encode_frames(tokenizer, clip.frames(), clip.fps, bar("encode", clip.num_frames), tile=tile)
     encode_s = time.perf_counter() - start
     suffix = ".png" if clip.fps is None else ".mp4"
     names = (
@@ -73,7 +80,7 @@ def _run(tokenizer: Tokenizer, clip: "_Clip", folder: Path, bar: Callable[[str, 
     for stale in ("reconstruction.png", "reconstruction.mp4", "side-by-side.png", "side-by-side.mp4"):
         (folder / stale).unlink(missing_ok=True)  # of a demo of another kind of input
     save_tokens(files[0], tokens)
-    decoded = _Timed(decode_tokens(tokenizer, tokens))
+    decoded = _Timed(decode_tokens(tokenizer, tokens, tile=tile))
     pairs = map(FramePair, clip.frames(), decoded)
     quality, picked = _show(pairs, tokens, files[1], files[2], bar("decode", tokens.size[0]))
     write_image(files[3], contact_sheet(picked, tokens))

@@ -5,6 +5,7 @@ python -c "from magvit2.recipes.embedded import embed_tokenizer; help(embed_toke
 
 import hashlib
 import json
+import math
 import platform
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,10 +15,17 @@ import torch
 
 from magvit2.data.items import find_items
 from magvit2.errors import InputError
-from magvit2.evaluation.reconstruction import evaluate_reconstruction
+from magvit2.evaluation.contenders import FLOOR
+from magvit2.evaluation.reconstruction import MODEL, evaluate_reconstruction
 from magvit2.store import CONFIG_NAME, TENSORS_NAME, write_text
 from magvit2.tokenizer import Tokenizer
 
+_MEASURED = (
+    "items", "psnr_db", "psnr_pooled_db", "psnr_gain_db", "ssim", "ms_ssim", "ms_ssim_3", "bits_per_pixel",
+    "zero_order_bits_per_pixel", "adaptive_bits_per_pixel", "tokens", "distinct_ids", "code_usage", "id_entropy_bits",
+    "bit_entropy_mean", "bit_entropy_least", "digit_entropy_mean", "digit_entropy_least",
+)  # fmt: skip
+_OF_FLOOR = ("psnr_db", "ssim")
 _SHOWN = {
     "items": "items",
     "psnr_db": "PSNR, dB",
@@ -47,7 +55,7 @@ def embed_tokenizer(
         raise InputError(f"{folder} holds weights, and names of weights are immutable: choose another name")
     Tokenizer.from_pretrained(run / "model").save_pretrained(folder, dtype=torch.bfloat16)
     tokenizer = Tokenizer.from_pretrained(folder)
-    metrics = dict(evaluate_reconstruction(tokenizer, find_items(data, "val"), max_frames))
+    metrics = _for_card(dict(evaluate_reconstruction(tokenizer, find_items(data, "val"), max_frames)))
     card = {
         "name": folder.name,
         "kind": Tokenizer.kind,
@@ -63,6 +71,16 @@ def embed_tokenizer(
     write_text(folder / "card.json", json.dumps(card, indent=2) + "\n")
     write_text(folder / "README.md", _readme(card))
     return card
+
+
+def _for_card(results: Mapping[str, float]) -> dict[str, float]:
+    """Return results as a card has them: `group/kind/psnr_db`, and `group/kind/bicubic_psnr_db` of the floor."""
+    metrics: dict[str, float] = {}
+    for cell in dict.fromkeys(name.rsplit("/", 2)[0] for name in results):
+        found = {name: results.get(f"{cell}/{MODEL}/{name}", math.nan) for name in _MEASURED}
+        found |= {f"{FLOOR}_{name}": results[f"{cell}/{FLOOR}/{name}"] for name in _OF_FLOOR}
+        metrics |= {f"{cell}/{name}": value for name, value in found.items() if not math.isnan(value)}
+    return metrics
 
 
 def _readme(card: Mapping[str, Any]) -> str:
@@ -90,6 +108,6 @@ def _table(metrics: Mapping[str, float]) -> str:
     groups = list(dict.fromkeys(name.rsplit("/", 1)[0] for name in metrics))
     lines = ["| group | " + " | ".join(_SHOWN.values()) + " |", "|---" * (len(_SHOWN) + 1) + "|"]
     for group in groups:
-        values = [f"{metrics[f'{group}/{name}']:.4g}" for name in _SHOWN]
-        lines.append(f"| {group} | {' | '.join(values)} |")
+        values = [metrics.get(f"{group}/{name}") for name in _SHOWN]
+        lines.append(f"| {group} | {' | '.join('-' if value is None else f'{value:.4g}' for value in values)} |")
     return "\n".join(lines)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from magvit2.geometry import Size
 from magvit2.tokenizer.config import TokenizerConfig
 from magvit2.tokenizer.networks import Decoder, Encoder
 
@@ -34,6 +35,16 @@ def audit(config: TokenizerConfig) -> Audit:
     encoding, decoding = _num_parameters(encoder), _num_parameters(decoder)
     work = _added(encoder, clips) / pixels, _added(decoder, codes) / pixels
     return Audit(encoding + decoding, encoding, decoding, *work)
+
+
+def clip_mflop(config: TokenizerConfig, size: Size) -> tuple[float, float]:
+    """Return the work of encoding and of decoding one clip of `size` (T, H, W) in MFLOP, padding included."""
+    grid = config.space.grid_for(size)
+    with torch.device("meta"):
+        encoder, decoder = Encoder(config), Decoder(config)
+        clip = torch.empty(1, 3, *config.space.size_for(grid))
+        codes = torch.empty(1, config.num_channels, *grid)
+    return _mflop(encoder, clip), _mflop(decoder, codes)
 
 
 def _num_parameters(network: nn.Module) -> int:

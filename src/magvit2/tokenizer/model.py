@@ -8,6 +8,7 @@ and a stream. `forward` is the training path: whole clips, gradients.
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -22,7 +23,11 @@ from magvit2.quantizers import BSQ, FSQ, LFQ, VQ, Quantized
 from magvit2.store import Pretrained
 from magvit2.tokenizer.config import TokenizerConfig
 from magvit2.tokenizer.networks import Decoder, Encoder
+from magvit2.tokenizer.tiling import Tiles, decoder_tiles, encoder_tiles
 from magvit2.tokens import TokenSpace
+
+Network = Callable[..., Tensor]
+"""A chunk [b, c, t, h, w] and the keyword `memory` to what the encoder or the decoder makes of the chunk."""
 
 
 class Reconstruction(NamedTuple):
@@ -71,46 +76,66 @@ class Tokenizer(Pretrained[TokenizerConfig], nn.Module):
         quantized = self.quantizer(self.encoder(clips).permute(0, 2, 3, 4, 1))
         return Reconstruction(self.decoder(quantized.codes.permute(0, 4, 1, 2, 3)), quantized)
 
-    def encode(self, clips: Float[Tensor, "b 3 T H W"]) -> Int[Tensor, "b t h w"]:
+    def encode(self, clips: Float[Tensor, "b 3 T H W"], *, tile: int | None = None) -> Int[Tensor, "b t h w"]:
         """Return int64 ids of clips in [-1, 1], any T, H, W >= 1, padded by replication at the end, bottom and right.
 
-        Raises InputError for anything but a floating-point [b, 3, T, H, W].
+        With `tile`, frames are computed in squares of so many pixels a side (`tiling`), which bounds the memory. Raises
+        InputError for anything but a floating-point [b, 3, T, H, W], or a tile that does not fill latent positions.
         """
         _check_clips(clips)
-        return torch.cat([self._encode(part) for part in self._parts(clips)])
+        tiles = self._encoder_tiles(clips, tile)
+        return torch.cat([self._encode(part, tiles) for part in self._parts(clips)])
 
     def decode(
-        self, ids: Int[Tensor, "b t h w"], size: Size | None = None, *, num_bits: int | None = None
+        self,
+        ids: Int[Tensor, "b t h w"],
+        size: Size | None = None,
+        *,
+        num_bits: int | None = None,
+        tile: int | None = None,
     ) -> Float[Tensor, "b 3 T H W"]:
         """Return float32 clips in [-1, 1] of ids: [b, 3, 1 + 4(t - 1), 8h, 8w] for strides (4, 8, 8).
 
         `size` = (T, H, W) crops to the true size. `num_bits` decodes from the lowest bits of each id: the channels of
-        the others are 0. Raises InputError for ids outside the space or a size or number of bits that they cannot have.
+        the others are 0. `tile` is as in `encode`. Raises InputError for ids outside the space, a size or number of
+        bits that they cannot have, or a tile that does not fill latent positions.
         """
         self._check_ids(ids, size, num_bits)
-        clips = torch.cat([self._decode(part, num_bits) for part in self._parts(ids)])
+        tiles = self._decoder_tiles(ids[:, None], tile)
+        clips = torch.cat([self._decode(part, num_bits, tiles) for part in self._parts(ids)])
         return clips if size is None else clips[:, :, : size[0], : size[1], : size[2]]
 
-    def encode_stream(self, frames: Iterable[Float[Tensor, "3 H W"]]) -> Iterator[Int[Tensor, "t h w"]]:
+    def encode_stream(
+        self, frames: Iterable[Float[Tensor, "3 H W"]], *, tile: int | None = None
+    ) -> Iterator[Int[Tensor, "t h w"]]:
         """Yield int64 ids [1, h, w] as frames in [-1, 1] come in: after frame 0, then after every group of four.
 
-        A model that works in windows yields [t, h, w] after each of them. Together they are what `encode` gives for the whole clip; memory does not grow with its length. Raises
-        InputError for no frames, or for frames that are not floats [3, H, W] of one size.
+        A model that works in windows yields [t, h, w] after each of them. Together they are what `encode` gives for the
+        whole clip; memory does not grow with its length. Raises InputError for no frames, or for frames that are not
+        floats [3, H, W] of one size.
         """
-        memory = self._memory()
         groups = _grouped(_checked(frames), self._frame_groups())
-        for group, length in zip(groups, self._frame_groups(), strict=False):
-            yield self._encode_group(group, min(length, self.space.strides[0]), memory)
+        chunks = (
+            self._filled(group, min(length, self.space.strides[0]))
+            for group, length in zip(groups, self._frame_groups(), strict=False)
+        )
+        for latents in self._in_tiles(chunks, partial(self._encoder_tiles, tile=tile), self._encode_chunk):
+            yield self._quantize(latents)[0]
 
     def decode_stream(
-        self, chunks: Iterable[Int[Tensor, "_t h w"]], size: Size | None = None, *, num_bits: int | None = None
+        self,
+        chunks: Iterable[Int[Tensor, "_t h w"]],
+        size: Size | None = None,
+        *,
+        num_bits: int | None = None,
+        tile: int | None = None,
     ) -> Iterator[Float[Tensor, "3 H W"]]:
         """Yield float32 frames in [-1, 1] as ids [t, h, w] come in, as soon as each latent frame is there.
 
         Together they are what `decode` gives. `size` = (T, H, W) crops every frame and ends after T of them. Raises
         InputError for ids outside the space, and where the ids end before frame T.
         """
-        frames = self._decoded_frames(chunks, num_bits)
+        frames = self._decoded_frames(chunks, num_bits, tile)
         if size is None:
             yield from frames
             return
@@ -121,22 +146,42 @@ class Tokenizer(Pretrained[TokenizerConfig], nn.Module):
         if count < size[0]:
             raise InputError(f"the ids end after {count} frames; size says {size[0]}")
 
-    def _decoded_frames(self, chunks: Iterable[Tensor], num_bits: int | None) -> Iterator[Tensor]:
-        memory = self._memory()
-        for group in _grouped(self._latent_frames(chunks, num_bits), itertools.repeat(self._latent_group)):
-            yield from self._decode_chunk(torch.stack(group)[None], memory, num_bits)[0].unbind(dim=1)
+    def _decoded_frames(self, chunks: Iterable[Tensor], num_bits: int | None, tile: int | None) -> Iterator[Tensor]:
+        groups = _grouped(self._latent_frames(chunks, num_bits), itertools.repeat(self._latent_group))
+        latents = (torch.stack(group)[None, None] for group in groups)
+        network = partial(self._decode_chunk, num_bits=num_bits)
+        for clips in self._in_tiles(latents, partial(self._decoder_tiles, tile=tile), network):
+            yield from clips.clamp_(-1, 1)[0].unbind(dim=1)
+
+    def _in_tiles(
+        self, chunks: Iterator[Tensor], tiles_of: Callable[[Tensor], Tiles], network: Network
+    ) -> Iterator[Tensor]:
+        """Yield what `network` makes of one chunk of a clip after another; every tile has a memory of its own."""
+        tiles: Tiles | None = None
+        networks: list[Callable[[Tensor], Tensor]] = []
+        for chunk in chunks:
+            if tiles is None:
+                tiles = tiles_of(chunk)
+                networks = [partial(network, memory=self._memory()) for _ in range(len(tiles))]
+            yield tiles.map(chunk, networks)
 
     def _latent_frames(self, chunks: Iterable[Tensor], num_bits: int | None) -> Iterator[Tensor]:
         for chunk in chunks:
             self._check_ids(chunk[None], None, num_bits)
             yield from chunk.unbind()
 
-    def _encode_group(self, group: list[Tensor], step: int, memory: Memory | None) -> Tensor:
-        """Encode one canonical chunk; the last one of a clip may be short, and is filled up to a multiple of `step`."""
+    def _filled(self, group: list[Tensor], step: int) -> Tensor:
+        """Return a canonical chunk [1, 3, T, H, W], padded; a clip's last one is filled up to a multiple of `step`."""
         clip = torch.stack(group, dim=1)[None]
         _, rows, columns = self.space.valid_size(_size(clip))
         length = -(-len(group) // step) * step
-        return self._encode_chunk(pad_to(clip, (length, rows, columns)), memory)[0]
+        return pad_to(clip, (length, rows, columns))
+
+    def _encoder_tiles(self, clips: Tensor, tile: int | None) -> Tiles:
+        return encoder_tiles(self.config, self.space.grid_for(_size(clips)), tile)
+
+    def _decoder_tiles(self, ids: Tensor, tile: int | None) -> Tiles:
+        return decoder_tiles(self.config, _size(ids), tile)
 
     def _memory(self) -> Memory | None:
         """Return what a clip's chunks hand on to each other; windows hand on nothing."""
@@ -157,33 +202,43 @@ class Tokenizer(Pretrained[TokenizerConfig], nn.Module):
         """Cut a batch into what is computed at once: single clips on a CPU, where another batch rounds differently."""
         return batch.split(1) if self.device.type == "cpu" else (batch,)
 
-    def _encode(self, clips: Tensor) -> Tensor:
+    def _encode(self, clips: Tensor, tiles: Tiles) -> Tensor:
         clips = pad_to(clips, self.space.valid_size(_size(clips)))
-        memory = self._memory()
         lengths = chunk_lengths(clips.shape[2], self.space.strides[0], self.config.window)
-        return torch.cat([self._encode_chunk(chunk, memory) for chunk in clips.split(lengths, dim=2)], dim=1)
+        latents = tiles.map(clips, itertools.repeat(partial(self._chunk_by_chunk, self._encode_chunk, lengths)))
+        return torch.cat([self._quantize(chunk) for chunk in latents.split(self._latent_group, dim=2)], dim=1)
+
+    def _decode(self, ids: Tensor, num_bits: int | None, tiles: Tiles) -> Tensor:
+        network = partial(self._decode_chunk, num_bits=num_bits)
+        clips = tiles.map(ids[:, None], itertools.repeat(partial(self._chunk_by_chunk, network, self._latent_group)))
+        return clips.clamp_(-1, 1)
+
+    def _chunk_by_chunk(self, network: Network, lengths: int | list[int], x: Tensor) -> Tensor:
+        """Return what `network` makes of x, cut along time; nothing is remembered where nothing follows."""
+        chunks = x.split(lengths, dim=2)
+        memory = self._memory() if len(chunks) > 1 else None
+        return torch.cat([network(chunk, memory=memory) for chunk in chunks], dim=2)
 
     def _placed(self, x: Tensor) -> Tensor:
         return x.to(self.device, self.dtype).contiguous(memory_format=torch.channels_last_3d)
 
     @torch.no_grad()
     def _encode_chunk(self, chunk: Tensor, memory: Memory | None) -> Tensor:
-        latents = self.encoder(self._placed(chunk), memory)
+        latents: Tensor = self.encoder(self._placed(chunk), memory)
+        return latents
+
+    @torch.no_grad()
+    def _quantize(self, latents: Tensor) -> Tensor:
         ids: Tensor = self.quantizer(latents.permute(0, 2, 3, 4, 1)).ids
         return ids
 
-    def _decode(self, ids: Tensor, num_bits: int | None) -> Tensor:
-        memory = self._memory()
-        chunks = ids.split(self._latent_group, dim=1)
-        return torch.cat([self._decode_chunk(chunk, memory, num_bits) for chunk in chunks], dim=2)
-
     @torch.no_grad()
     def _decode_chunk(self, ids: Tensor, memory: Memory | None, num_bits: int | None) -> Tensor:
-        codes = self.quantizer.ids_to_codes(ids.to(self.device), self.dtype)
+        codes = self.quantizer.ids_to_codes(ids[:, 0].to(self.device), self.dtype)
         if num_bits is not None:
             codes[..., num_bits:] = 0
         clips: Tensor = self.decoder(self._placed(codes.permute(0, 4, 1, 2, 3)), memory)
-        return clips.float().clamp_(-1, 1)
+        return clips.float()
 
     def _check_ids(self, ids: Tensor, size: Size | None, num_bits: int | None) -> None:
         if ids.ndim != 4 or ids.is_floating_point() or ids.numel() == 0:

@@ -1,1 +1,0 @@
-"""Speed and memory, each as a ratio of two things measured in one run: `make bench`."""
