@@ -65,6 +65,15 @@ def _same_weights_each_run() -> None:
     torch.manual_seed(0)
 
 
+@pytest.fixture(autouse=True)
+def _same_matmuls_in_each_test() -> Iterator[None]:
+    """Verbs that are run in this process tune it; the next test must not compute in another way."""
+    before = torch.get_float32_matmul_precision()
+    yield
+    if torch.get_float32_matmul_precision() != before:
+        torch.set_float32_matmul_precision(before)
+
+
 @pytest.fixture
 def generator() -> torch.Generator:
     """A seeded CPU generator."""

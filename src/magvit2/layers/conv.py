@@ -61,7 +61,7 @@ class CausalConv3d(_Conv3d):
         """Return a chunk padded in space, behind the frames before it; `memory` keeps what the next one needs."""
         time, rows, columns = self.kernel
         if self.kernel == (1, 1, 1):
-            memory.put(self, x.new_empty(0))  # not a slice of x, which would keep all of x
+            memory.put(self, x[:, :, :0].clone())  # not a view, which would keep all of x
             return x
         tail = memory.get(self)
         before = time - 1 if tail is None else tail.shape[2]
