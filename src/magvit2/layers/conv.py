@@ -61,14 +61,14 @@ class CausalConv3d(_Conv3d):
         """Return a chunk padded in space, behind the frames before it; `memory` keeps what the next one needs."""
         time, rows, columns = self.kernel
         if self.kernel == (1, 1, 1):
-            memory.put(self, x[:, :, :0].clone())  # not a view, which would keep all of x
+            memory.put(self, x[:, :, :0])
             return x
         tail = memory.get(self)
         before = time - 1 if tail is None else tail.shape[2]
         padded = _room_for(x, before, _centred(rows), _centred(columns))
         _write_with_edges(padded[:, :, before:], x, (rows - 1) // 2, (columns - 1) // 2)
         padded[:, :, :before] = padded[:, :, before : before + 1] if tail is None else tail
-        memory.put(self, padded[:, :, padded.shape[2] - (time - self.stride[0]) :].clone())
+        memory.put(self, padded[:, :, padded.shape[2] - (time - self.stride[0]) :])
         return padded
 
 

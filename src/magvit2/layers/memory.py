@@ -17,5 +17,12 @@ class Memory:
         return self._tails.get(id(layer))
 
     def put(self, layer: nn.Module, tail: Tensor) -> None:
-        """Keep `tail`, frames [b, c, n, h, w], for the next chunk; n may be 0."""
-        self._tails[id(layer)] = tail
+        """Keep a copy of `tail`, frames [b, c, n, h, w], for the next chunk; n may be 0.
+
+        It takes the place of the one before: small tensors that come and go between large ones would leave gaps.
+        """
+        kept = self._tails.get(id(layer))
+        if kept is not None and kept.shape == tail.shape:
+            kept.copy_(tail)
+        else:
+            self._tails[id(layer)] = tail.clone()
