@@ -79,7 +79,8 @@ def run_python(script: str, *arguments: object) -> str:
 @pytest.mark.skipif(not IS_GLIBC, reason="mallopt is glibc's")
 def test_large_blocks_are_kept_where_they_were_mapped_anew() -> None:
     kept, given_back = (int(run_python(FAULTS, word)) for word in ("tuned", "not"))
-    assert kept < 100 < given_back
+    assert 2 * kept < given_back  # mostly 0, but a busy system may take pages of its own accord
+    assert given_back > 100
 
 
 def test_a_large_block_is_there_for_other_threads_too() -> None:
