@@ -181,9 +181,9 @@ def _opened(name: str, first: TokenizerContender, load: Callable[[str], Tokenize
             return SameRateContender(codec, first.space, first.name)
         return BaselineContender(parse_baseline(name))
     except InputError as error:
+        unknown = str(error).replace(repr(f"{codec}@1"), repr(name))
         if target:
-            raise
-        unknown = str(error)
+            raise InputError(unknown) from None
     try:
         return TokenizerContender(_unique(short_name(name), taken), load(name))
     except ModelNotFoundError as error:
