@@ -78,7 +78,7 @@ def test_the_identity_costs_24_bits_a_pixel_and_loses_nothing() -> None:
     [
         ("h264", "baseline 'h264' is not known; expected one of x264.*or a model .*no tokenizer called h264"),
         ("x264", "'x264' is not known"),
-        ("h264@same", "baseline 'h264@1' is not known"),
+        ("h264@same", "baseline 'h264@same' is not known"),
         ("x264@fast", "baseline 'x264@fast' is not known"),
         ("jpeg@q900", "expected q from"),
     ],
