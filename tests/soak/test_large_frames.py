@@ -22,7 +22,7 @@ main()
 
 @pytest.mark.soak
 def test_a_4k_picture_in_tiles_peaks_below_4_gib(tmp_path: Path) -> None:
-    """In one piece it takes 9 GiB: see docs/pixel-path.md."""
+    """In one piece it takes 6.7 GiB: see docs/pixel-path.md."""
     picture = _mirrored(sample_photos()[0], 2160, 3840)
     write_image(tmp_path / "in.png", picture)
     words = ("reconstruct", tmp_path / "in.png", tmp_path / "out.png", "--tile", 1024, "--threads", 1, "--json")
