@@ -145,6 +145,7 @@ def test_an_output_folder_that_cannot_be_used_is_left_alone(source: Path, model:
         (("--workers", 0), "--workers 0: expected 1 or more"),
         (("--batch-size", 0), "--batch-size 0: expected 1 or more"),
         (("--size", 0), "--size 0: expected 1 or more"),
+        (("--fit", "640"), "--fit 640: expected a width and a height of 2 pixels or more, as in 640x360"),
     ],
 )
 def test_a_wrong_word_is_one_line(source: Path, model: Path, options: tuple[object, ...], why: str) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from magvit2.data.frames import shrink_to_fit
 from magvit2.data.items import MediaItem, find_items
 from magvit2.errors import InputError
 from magvit2.evaluation.contenders import Contender, FloorContender, Outcome, TokenizerContender
@@ -189,6 +190,19 @@ def test_a_size_scales_the_short_side_and_cuts_the_middle(tmp_path: Path) -> Non
     (record, _) = tallied(made, find_items(tmp_path)).records
     assert record.num_pixels == 2 * 16 * 16
     assert "centre crop 16 x 16" in made.frames_protocol
+
+
+def test_frames_larger_than_fit_are_scaled_down_by_areas(tmp_path: Path) -> None:
+    clip_item(tmp_path, "a", np.kron(scene(2, 16, 24), np.ones((1, 2, 2, 1), np.uint8)))
+    clip_item(tmp_path, "b", scene(2, 12, 20))
+    made = Bench((Brighter([1, 1]), FloorContender(SPACE)), PLAIN, fit=(16, 40))
+    large, small = (made.read(item) for item in find_items(tmp_path))
+    assert (large == scene(2, 16, 24)).all()
+    assert (small == scene(2, 12, 20)).all()
+    assert shrink_to_fit(scene(1, 75, 101), 50, 50).shape == (1, 38, 50, 3)
+    assert "within 40 x 16 (area, even sides)" in made.frames_protocol
+    with pytest.raises(InputError, match=r"size 8 and fit \(16, 40\): expected one of them"):
+        Bench(made.contenders, PLAIN, size=8, fit=(16, 40))
 
 
 def test_a_real_tokenizer_gets_the_numbers_of_its_own_frames_in_any_order(tmp_path: Path) -> None:

@@ -70,6 +70,7 @@ def reconstruction(
     split: Literal["train", "val", "test"] = "val",
     max_frames: Count = 17,
     size: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: native size)")] = None,
+    fit: Annotated[str | None, arg(metavar="WxH", help_behavior_hint="(default: native size)")] = None,
     limit: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: all)")] = None,
     options: Annotated[Options, arg(name="")] = Options(),
 ) -> None:
@@ -81,6 +82,7 @@ def reconstruction(
         split: rows of the index, or lists of UCF-101, to use; another source is used whole.
         max_frames: frames of each clip, from its beginning.
         size: scale the short side to N pixels and cut the square in the middle.
+        fit: scale larger frames down to lie within a width and a height, as in 640x360.
         limit: how many items of each group, from its first.
         options: what is measured, where it runs, and where the report goes.
     """
@@ -98,10 +100,20 @@ def reconstruction(
         items = first_of_each_group(items, limit)
     setup = Setup(
         model=model, compare=options.compare, metrics=options.metrics, nets=_nets(options.nets),
-        max_frames=max_frames, size=size, batch_size=options.batch_size,
+        max_frames=max_frames, size=size, fit=_sides(fit), batch_size=options.batch_size,
         device=options.device, dtype=options.dtype, threads=options.threads,
     )  # fmt: skip
     _show(_evaluate(setup, items, data, split, options), options.json)
+
+
+def _sides(given: str | None) -> tuple[int, int] | None:
+    """Return height and width of `640x360`. Raises InputError for anything else."""
+    if given is None:
+        return None
+    width, _, height = given.partition("x")
+    if not (width.isdecimal() and height.isdecimal() and min(int(width), int(height)) > 1):
+        raise InputError(f"--fit {given}: expected a width and a height of 2 pixels or more, as in 640x360")
+    return int(height), int(width)
 
 
 def _nets(given: Path | None) -> Path | None:

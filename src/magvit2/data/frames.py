@@ -73,6 +73,19 @@ def resize(frames: Frames, height: int, width: int) -> UInt8[np.ndarray, "T {hei
     return x.round_().clamp_(0, 255).byte().permute(0, 2, 3, 1).contiguous().numpy()
 
 
+def shrink_to_fit(frames: Frames, height: int, width: int) -> UInt8[np.ndarray, "T h w 3"]:
+    """Return frames scaled down (area) until they lie within height x width; smaller frames as they are.
+
+    The proportions are kept, up to rounding to even sides.
+    """
+    scale = min(height / frames.shape[1], width / frames.shape[2])
+    if scale >= 1:
+        return frames
+    sides = [max(2, 2 * round(side * scale / 2)) for side in frames.shape[1:3]]
+    x = functional.interpolate(torch.from_numpy(frames).permute(0, 3, 1, 2).float(), sides, mode="area")
+    return x.round_().byte().permute(0, 2, 3, 1).contiguous().numpy()
+
+
 def to_clip(frames: Frames) -> Float[Tensor, "1 3 T H W"]:
     """Return uint8 frames as a float32 clip in [-1, 1] of batch 1."""
     return torch.from_numpy(np.ascontiguousarray(frames)).permute(3, 0, 1, 2)[None].float() / 127.5 - 1

@@ -1,10 +1,10 @@
 """How well tokenizers and codecs reconstruct a source: every item under every contender, metric by metric.
 
 Protocol: 8-bit RGB; clips are cut to `max_frames` frames from their beginning; frames keep their own size, or, with
-`size`, are scaled until their short side has it (bilinear, antialiased) and cut to the square in the middle. What is
-measured on an item is averaged over the items of a group; distributions (Fréchet distances, ids) are of all items of a
-group. Items are taken one after another in a fixed order, features item by item, so the batch size changes no figure on
-a CPU.
+`size`, are scaled until their short side has it (bilinear, antialiased) and cut to the square in the middle, or, with
+`fit`, are scaled down (area) to lie within height x width. What is measured on an item is averaged over the items of a
+group; distributions (Fréchet distances, ids) are of all items of a group. Items are taken one after another in a fixed
+order, features item by item, so the batch size changes no figure on a CPU.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import UInt8
 from torch import Tensor
 
-from magvit2.data.frames import Frames, read_item, resize
+from magvit2.data.frames import Frames, read_item, resize, shrink_to_fit
 from magvit2.data.items import MediaItem
 from magvit2.errors import InputError, Magvit2Error
 from magvit2.evaluation.contenders import Clip, Contender, FloorContender, Outcome, TokenizerContender
@@ -36,27 +36,32 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Bench:
-    """What is compared, by what, on how much of each item; `size` None: frames as they are."""
+    """What is compared, by what, on how much of each item: whole frames, or squares of `size`, or frames that `fit`."""
 
     contenders: tuple[Contender, ...]
     panel: Panel
     max_frames: int = 17
     size: int | None = None
     batch_size: int = 1
+    fit: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         for name, value in (("max_frames", self.max_frames), ("size", self.size), ("batch_size", self.batch_size)):
             if value is not None and value < 1:
                 raise InputError(f"{name} {value}: expected 1 or more")
+        if self.fit is not None and min(self.fit) < 2:
+            raise InputError(f"fit {self.fit}: expected height and width of 2 or more")
+        if self.fit is not None and self.size is not None:
+            raise InputError(f"size {self.size} and fit {self.fit}: expected one of them")
 
     @property
     def frames_protocol(self) -> str:
         """Which frames are scored."""
-        crop = (
-            "native size, no crop"
-            if self.size is None
-            else f"short side to {self.size} (bilinear, antialiased), centre crop {self.size} x {self.size}"
-        )
+        crop = "native size, no crop"
+        if self.size is not None:
+            crop = f"short side to {self.size} (bilinear, antialiased), centre crop {self.size} x {self.size}"
+        if self.fit is not None:
+            crop = f"larger ones scaled down to lie within {self.fit[1]} x {self.fit[0]} (area, even sides), no crop"
         return f"8-bit RGB, first {self.max_frames} frames at stride 1, {crop}"
 
     def read(self, item: MediaItem) -> Frames:
@@ -64,6 +69,8 @@ class Bench:
         frames = read_item(item, 0, self.max_frames)
         if not len(frames):
             raise InputError(f"{item.path}: holds no frames")
+        if self.fit is not None:
+            return shrink_to_fit(frames, *self.fit)
         return frames if self.size is None else centre_square(frames, self.size)
 
 

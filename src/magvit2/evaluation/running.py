@@ -33,6 +33,7 @@ class Setup:
     nets: Path | None = None
     max_frames: int = 17
     size: int | None = None
+    fit: tuple[int, int] | None = None
     batch_size: int = 1
     device: str = "cpu"
     dtype: Literal["fp32", "bf16"] = "fp32"
@@ -46,7 +47,7 @@ class Setup:
 
         panel = open_panel(self.metrics, self.nets, self.device)
         contenders = open_contenders(self.model, self.compare, load)
-        return Bench(contenders, panel, self.max_frames, self.size, self.batch_size)
+        return Bench(contenders, panel, self.max_frames, self.size, self.batch_size, self.fit)
 
 
 def describe(setup: Setup, bench: Bench, items: Sequence[MediaItem], source: Path) -> Settings:
