@@ -1,5 +1,6 @@
 """Elementary streams: four codecs there and back, what their bytes hold, sizes they refuse, the same bytes again."""
 
+import os
 import re
 import subprocess
 import sys
@@ -172,6 +173,13 @@ def test_bytes_that_are_no_stream_are_one_line() -> None:
 def test_svtav1_writes_nothing_to_standard_error(capfd: pytest.CaptureFixture[str]) -> None:
     SVT_AV1.encode(to_yuv420(scene(2, 64, 64)), FPS, 40)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there SVT-AV1 asks for real-time priority")
+def test_svtav1_leaves_the_process_s_priority_as_it_was() -> None:
+    before = os.sched_getscheduler(0)
+    SVT_AV1.encode(to_yuv420(scene(3)), Fraction(25), 40)
+    assert os.sched_getscheduler(0) == before
 
 
 def test_vvenc_without_imageio_ffmpeg_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

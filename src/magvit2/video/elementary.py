@@ -126,7 +126,7 @@ def _av_encoder(encoder: str, options: Callable[[Pass], dict[str, str]]) -> Call
             context.bit_rate = one.bits_per_s
             flags = av.codec.context.Flags
             context.flags |= flags.pass1 if one.number == 1 else flags.pass2
-        with _quiet_svtav1(), _filled_memory():
+        with _quiet_svtav1(), _usual_priority(), _filled_memory():
             packets = []
             for index, frame in enumerate(clip.frames):
                 frame.pts, frame.time_base = index, 1 / fps
@@ -150,6 +150,24 @@ def _quiet_svtav1() -> Iterator[None]:
             del os.environ[name]
         else:
             os.environ[name] = before
+
+
+@contextmanager
+def _usual_priority() -> Iterator[None]:
+    """Take back the real-time priority that SVT-AV1 gives to its caller where that is root.
+
+    What is started later would inherit it, and VVenC's threads, which wait for each other busily, then starve the rest
+    of the machine and themselves.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        if os.sched_getscheduler(0) != policy:
+            os.sched_setscheduler(0, policy, parameters)
 
 
 @contextmanager
@@ -208,28 +226,26 @@ def _steps(coarse: float, fine: float, step: float) -> tuple[float, ...]:
 _H264_UNWANTED, _H265_UNWANTED, _H266_UNWANTED = {6, 9}, {35, 39, 40}, {20, 23, 24}  # SEI and delimiters
 _COMMON = "psychovisual defaults, one thread"
 
-X264 = VideoCodec(
-    name="x264",
-    protocol=f"libx264, preset medium, keyint {_MAX_KEY_INTERVAL}, {_COMMON}, Annex B bytes without SEI",
-    scale="crf",
-    qualities=_steps(51, 1, 0.25),
-    has_two_passes=True,
-    min_side=2,
-    decoder="h264",
-    run=_av_encoder("libx264", _options_x264),
-    clean=_without_units(lambda head: head[0] & 31, _H264_UNWANTED),
-)
-X265 = VideoCodec(
-    name="x265",
-    protocol=f"libx265, preset medium, keyint {_MAX_KEY_INTERVAL}, {_COMMON}, Annex B bytes without SEI",
-    scale="crf",
-    qualities=_steps(51, 1, 0.25),
-    has_two_passes=True,
-    min_side=16,
-    decoder="hevc",
-    run=_av_encoder("libx265", _options_x265),
-    clean=_without_units(lambda head: head[0] >> 1 & 63, _H265_UNWANTED),
-)
+
+def _libx26(
+    name: str, min_side: int, decoder: str, options: Callable[[Pass], dict[str, str]], clean: Callable[[bytes], bytes]
+) -> VideoCodec:
+    """Return x264 or x265, which have the same scale and two passes."""
+    return VideoCodec(
+        name=name,
+        protocol=f"lib{name}, preset medium, keyint {_MAX_KEY_INTERVAL}, {_COMMON}, Annex B bytes without SEI",
+        scale="crf",
+        qualities=_steps(51, 1, 0.25),
+        has_two_passes=True,
+        min_side=min_side,
+        decoder=decoder,
+        run=_av_encoder(f"lib{name}", options),
+        clean=clean,
+    )
+
+
+X264 = _libx26("x264", 2, "h264", _options_x264, _without_units(lambda head: head[0] & 31, _H264_UNWANTED))
+X265 = _libx26("x265", 16, "hevc", _options_x265, _without_units(lambda head: head[0] >> 1 & 63, _H265_UNWANTED))
 SVT_AV1 = VideoCodec(
     name="svtav1",
     protocol=f"SVT-AV1, preset 5, keyint {_MAX_KEY_INTERVAL}, one thread, bytes of all OBUs",
