@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from magvit2.tokenizer import Tokenizer
 from magvit2.training import tokenizer as training
+from magvit2.training.step import StepReport
 from tests.cli.running import done, run, save_clip, tree
 from tests.video.making import scene
 
@@ -62,14 +64,14 @@ def test_settings_may_be_spread_over_several_options(tmp_path: Path, words: tupl
 def test_the_same_command_resumes_an_interrupted_run(
     tmp_path: Path, words: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real_step = training._train_step
+    real_step = training.train_step
 
-    def interrupted(step: int, *rest: object) -> None:
+    def interrupted(step: int, *rest: Any, **options: bool) -> StepReport:
         if step == 2:
             raise KeyboardInterrupt
-        real_step(step, *rest)
+        return real_step(step, *rest, **options)
 
-    monkeypatch.setattr(training, "_train_step", interrupted)
+    monkeypatch.setattr(training, "train_step", interrupted)
     first = run(*words, "--set", *TINY)
     assert (first.code, first.err.splitlines()[-1]) == (130, "magvit2: interrupted")
     assert logged_steps(tmp_path) == [0, 1]

@@ -88,7 +88,7 @@ def test_resnet50_v2_by_plain_calls_on_the_file_s_arrays(data_dir: Path) -> None
         return F.batch_norm(x, *parts, eps=1e-5)
 
     x = torch.randn(2, 3, 64, 48)
-    found = network.stages(x)
+    found = list(network.slices(x))
     x = F.conv2d(norm(x, "batchnorm0"), a["conv0_weight"], stride=2, padding=3)
     x = F.max_pool2d(F.relu(norm(x, "batchnorm1")), 3, 2, 1)
     expected = []

@@ -53,23 +53,30 @@ def test_without_boost_steps_the_entropy_weight_is_constant() -> None:
 
 @pytest.mark.parametrize(("step", "weight"), [(0, 0.3), (1000, 0.2), (5000, 0.1)])
 def test_the_total_is_the_weighted_sum(step: int, weight: float) -> None:
-    terms = tokenizer_loss(clips(0.5), clips(-0.3), saturated(), PAPER, step)
+    terms = tokenizer_loss(clips(0.5), clips(-0.3), saturated(), PAPER)
     assert terms.reconstruction.item() == pytest.approx(0.4**2)  # 0.8 on the [-1, 1] scale is 0.4 on [0, 1]
     assert terms.commitment.item() == pytest.approx(1.0)
     assert terms.sample_entropy.item() == pytest.approx(0.0, abs=1e-6)
     assert terms.batch_entropy.item() == pytest.approx(math.log(2))
     expected = 5 * 0.16 + 0.25 * 1.0 + weight * (0 - math.log(2))
-    assert terms.total.item() == pytest.approx(expected, rel=1e-5)
+    assert sum(terms.weighted(PAPER, step).values()).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_absolute_error_is_on_the_scale_of_pixels() -> None:
+    terms = tokenizer_loss(clips(0.5), clips(-0.3), saturated(), PAPER)
+    assert terms.absolute.item() == pytest.approx(0.4)
+    assert terms.weighted(PAPER, 0)["absolute"].item() == 0
+    assert terms.weighted(LossWeights(absolute=2.0), 0)["absolute"].item() == pytest.approx(0.8)
 
 
 def test_weights_of_zero_leave_only_the_reconstruction() -> None:
     weights = LossWeights(reconstruction=1.0, commitment=0.0, entropy=0.0)
-    terms = tokenizer_loss(clips(1.0), clips(-1.0), saturated(), weights, 0)
-    assert terms.total.item() == pytest.approx(1.0)  # black for white
+    terms = tokenizer_loss(clips(1.0), clips(-1.0), saturated(), weights)
+    assert sum(terms.weighted(weights, 0).values()).item() == pytest.approx(1.0)  # black for white
 
 
 def test_the_temperature_reaches_the_entropy() -> None:
-    flat = tokenizer_loss(clips(0), clips(0), saturated(), LossWeights(temperature=1e6), 0)
+    flat = tokenizer_loss(clips(0), clips(0), saturated(), LossWeights(temperature=1e6))
     assert flat.sample_entropy.item() == pytest.approx(2 * math.log(2), rel=1e-4)
 
 
@@ -77,15 +84,15 @@ def test_the_mean_over_ranks_reaches_the_batch_term_and_no_other() -> None:
     def others_use_the_other_codes(p: Tensor) -> Tensor:
         return (p + p.flip(0)) / 2
 
-    alone = tokenizer_loss(clips(0), clips(0), saturated(), PAPER, 0)
-    together = tokenizer_loss(clips(0), clips(0), saturated(), PAPER, 0, mean_over_ranks=others_use_the_other_codes)
+    alone = tokenizer_loss(clips(0), clips(0), saturated(), PAPER)
+    together = tokenizer_loss(clips(0), clips(0), saturated(), PAPER, mean_over_ranks=others_use_the_other_codes)
     assert together.batch_entropy.item() == pytest.approx(2 * math.log(2))
     assert together.sample_entropy == alone.sample_entropy and together.commitment == alone.commitment
 
 
 def test_losses_of_bfloat16_networks_are_float32() -> None:
     quantized = LFQ(2)(torch.tensor([[0.5, -2.0]], dtype=torch.bfloat16, requires_grad=True).view(1, 1, 1, 1, 2))
-    terms = tokenizer_loss(clips(0.1).bfloat16(), clips(0.3), quantized, PAPER, 0)
+    terms = tokenizer_loss(clips(0.1).bfloat16(), clips(0.3), quantized, PAPER)
     assert all(term.dtype == torch.float32 for term in terms)
     assert commitment_loss(quantized).item() == pytest.approx((0.25 + 1) / 2)
 
@@ -95,7 +102,7 @@ def test_bsq_s_entropies_are_those_of_a_softmax_over_its_corners(generator: torc
     quantizer = BSQ(4)
     quantized = quantizer(latents)
     weights = LossWeights(temperature=0.2, joint_entropy=False)
-    terms = tokenizer_loss(clips(0), clips(0), quantized, weights, 0, code_size=quantizer.code_size)
+    terms = tokenizer_loss(clips(0), clips(0), quantized, weights, code_size=quantizer.code_size)
     corners = quantizer.ids_to_codes(torch.arange(16), torch.float64)
     p = torch.softmax(2 * quantized.latents.reshape(9, 4) @ corners.T / 0.2, dim=-1)
     assert terms.sample_entropy.item() == pytest.approx(torch.special.entr(p).sum(dim=-1).mean().item())
@@ -106,6 +113,7 @@ def test_bsq_s_entropies_are_those_of_a_softmax_over_its_corners(generator: torc
 
 def test_codes_that_are_not_binary_have_no_entropy_terms() -> None:
     quantized = FSQ((8, 5))(torch.randn(1, 1, 2, 2, 2))
-    terms = tokenizer_loss(clips(0.1), clips(0.3), quantized, PAPER, 0, code_size=None)
+    terms = tokenizer_loss(clips(0.1), clips(0.3), quantized, PAPER, code_size=None)
     assert terms.sample_entropy == terms.batch_entropy == 0
-    assert terms.total.item() == pytest.approx(5 * terms.reconstruction.item() + 0.25 * terms.commitment.item())
+    total = sum(terms.weighted(PAPER, 0).values()).item()
+    assert total == pytest.approx(5 * terms.reconstruction.item() + 0.25 * terms.commitment.item())

@@ -9,7 +9,8 @@ from typing import Any
 import safetensors.torch
 import torch
 
-from magvit2.training import tokenizer as trainer
+from magvit2.training import step as steps
+from magvit2.training import train_tokenizer
 from tests.training.making import TINY
 
 
@@ -33,11 +34,11 @@ def die_in_write(tensors: dict[str, torch.Tensor], path: Path, metadata: dict[st
         die()
 
 
-save_file, update_ema, writes = safetensors.torch.save_file, trainer.update_ema, list[str]()
+save_file, update_ema, writes = safetensors.torch.save_file, steps.update_ema, list[str]()
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
     safetensors.torch.save_file = die_in_write
     if sys.argv[3] == "step":
-        trainer.update_ema = die_in_step
-    trainer.train_tokenizer(TINY, Path(sys.argv[1]), Path(sys.argv[2]))
+        steps.update_ema = die_in_step
+    train_tokenizer(TINY, Path(sys.argv[1]), Path(sys.argv[2]))

@@ -15,7 +15,8 @@ from tests.tokenizer.making import OURS, random_clips
 def fresh_state() -> TrainingState:
     model = Tokenizer(OURS)
     average = copy.deepcopy(model).requires_grad_(False)
-    return TrainingState(model, average, torch.optim.AdamW(model.parameters(), lr=1e-2, fused=True))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, fused=True)
+    return TrainingState(model, average, optimizer, torch.nn.ModuleDict(), None)
 
 
 def take_a_step(state: TrainingState) -> None:

@@ -12,7 +12,7 @@ import pytest
 from magvit2.data.batches import TrainingBatches
 from magvit2.errors import FormatError, InputError, TrainingError
 from magvit2.store import read_tensors, write_tensors
-from magvit2.training import tokenizer as trainer
+from magvit2.training import step as steps
 from magvit2.training import train_tokenizer
 from magvit2.training.journal import Journal
 from tests.training.making import TINY, journal, make_pictures, results
@@ -68,7 +68,7 @@ def test_a_killed_run_resumes_exactly(place: str, killed: dict[str, Path], sourc
 def test_an_interrupted_run_resumes_exactly_and_drops_lines_beyond_its_checkpoint(
     source: Path, straight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    update_ema = trainer.update_ema
+    update_ema = steps.update_ema
 
     def interrupted(*arguments: object) -> None:
         update_ema(*arguments)
@@ -76,7 +76,7 @@ def test_an_interrupted_run_resumes_exactly_and_drops_lines_beyond_its_checkpoin
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(trainer, "update_ema", interrupted)
+        patch.setattr(steps, "update_ema", interrupted)
         train_tokenizer(TINY, source, tmp_path)
     assert [line["step"] for line in journal(tmp_path)] == [0, 1, 2, 3, 4]
     with (tmp_path / "metrics.jsonl").open("a") as file:

@@ -27,6 +27,15 @@ def test_the_rate_rises_linearly_and_falls_along_a_cosine(step: int, rate: float
     assert learning_rate(COSINE, step, 24) == pytest.approx(rate)
 
 
+@pytest.mark.parametrize(
+    ("schedule", "rates"), [("linear", (0.8, 0.6, 0.2)), ("constant", (1.0, 1.0, 1.0)), ("cosine", (0.883, 0.6, 0.2))]
+)
+def test_the_rate_falls_as_its_schedule_says(schedule: str, rates: tuple[float, ...]) -> None:
+    config = OptimizerConfig(lr=1.0, final_lr=0.2, warmup_steps=4, schedule=schedule)  # type: ignore[arg-type]
+    assert learning_rate(config, 1, 24) == 0.5
+    assert [learning_rate(config, step, 24) for step in (9, 14, 24)] == pytest.approx(rates, abs=1e-3)
+
+
 def test_without_warm_up_the_rate_starts_at_its_peak() -> None:
     assert learning_rate(OptimizerConfig(lr=3.0, warmup_steps=0), 0, 10) == 3.0
 

@@ -1,6 +1,7 @@
 """Training a tokenizer: it learns, it leaves what it promises, and it stops with a reason."""
 
 import dataclasses
+import itertools
 import json
 from pathlib import Path
 
@@ -17,8 +18,7 @@ from magvit2.losses import LossTerms
 from magvit2.schema import from_dict, to_dict
 from magvit2.store import read_tensors
 from magvit2.tokenizer import Tokenizer
-from magvit2.training import TokenizerTraining, train_tokenizer
-from magvit2.training import tokenizer as trainer
+from magvit2.training import TokenizerTraining, objective, train_tokenizer
 from magvit2.training.journal import Journal
 from magvit2.video import read_image
 from tests.data.making import write_video
@@ -87,10 +87,11 @@ def test_bfloat16_arithmetic_keeps_float32_weights_and_losses(source: Path, tmp_
     seen: list[LossTerms] = []
     config = dataclasses.replace(TINY, num_steps=2, precision="bf16")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainer, "tokenizer_loss", _recorded(seen))
+        patch.setattr(objective, "tokenizer_loss", _recorded(seen))
         train_tokenizer(config, source, tmp_path)
     assert all(term.dtype == torch.float32 for terms in seen for term in terms)
-    assert seen[0].total.item() != _first_loss(source, tmp_path / "fp32")  # it did compute in another type
+    first = journal(tmp_path)[0]["loss"]
+    assert first != _first_loss(source, tmp_path / "fp32")  # it did compute in another type
     assert all(v.dtype == torch.float32 for v in Tokenizer.from_pretrained(tmp_path / "model").state_dict().values())
 
 
@@ -100,7 +101,7 @@ def _first_loss(source: Path, folder: Path) -> float:
 
 
 def _recorded(seen: list[LossTerms]) -> object:
-    tokenizer_loss = trainer.tokenizer_loss
+    tokenizer_loss = objective.tokenizer_loss
 
     def loss(*arguments: object, **options: object) -> LossTerms:
         seen.append(tokenizer_loss(*arguments, **options))
@@ -109,35 +110,62 @@ def _recorded(seen: list[LossTerms]) -> object:
     return loss
 
 
-def broken(name: str) -> object:
-    """A loss of which one term, and so the total, is not a number from step 2 on."""
-    tokenizer_loss = trainer.tokenizer_loss
+def broken(name: str, steps: set[int]) -> object:
+    """A loss of which one term is not a number at some steps."""
+    tokenizer_loss = objective.tokenizer_loss
+    calls = itertools.count()
 
     def loss(*arguments: Tensor, **options: object) -> LossTerms:
         terms = tokenizer_loss(*arguments, **options)
-        bad = float("nan") if arguments[4] == 2 else 0.0
-        return terms._replace(**{part: getattr(terms, part) + bad for part in {name, "total"}})
+        bad = float("nan") if next(calls) in steps else 0.0
+        return terms._replace(**{name: getattr(terms, name) + bad})
 
     return loss
 
 
-@pytest.mark.parametrize("name", ["reconstruction", "commitment", "sample_entropy", "batch_entropy", "total"])
-def test_a_loss_that_is_no_number_stops_the_run_and_is_named(
+TERMS = ["reconstruction", "commitment", "sample_entropy", "batch_entropy"]
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_a_loss_that_stays_no_number_stops_the_run_and_is_named(
     name: str, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trainer, "tokenizer_loss", broken(name))
-    with pytest.raises(TrainingError, match=f"step 2: {name} is nan") as error:
-        train_tokenizer(dataclasses.replace(TINY, checkpoint_every=2), source, tmp_path)
+    monkeypatch.setattr(objective, "tokenizer_loss", broken(name, {2, 3, 4, 5}))
+    config = dataclasses.replace(TINY, checkpoint_every=2, max_bad_steps=2)
+    named = f"step 3: {name.replace('_', ' ')} is nan, for 2 steps in a row; the last good state is .*step-00000002; "
+    with pytest.raises(TrainingError, match=named) as error:
+        train_tokenizer(config, source, tmp_path)
     assert "\n" not in str(error.value)
     assert [line["step"] for line in journal(tmp_path)] == [0, 1]
     tensors = read_tensors(tmp_path / "checkpoints" / "step-00000002" / "state.safetensors")
     assert all(torch.isfinite(value).all() for value in tensors.values() if value.is_floating_point())
 
 
+def test_a_step_that_is_no_number_moves_nothing_and_the_run_goes_on(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train_tokenizer(dataclasses.replace(TINY, num_steps=2, checkpoint_every=2), source, tmp_path / "two")
+    monkeypatch.setattr(objective, "tokenizer_loss", broken("commitment", {2}))
+    config = dataclasses.replace(TINY, checkpoint_every=1, keep_checkpoints=9)
+    train_tokenizer(config, source, tmp_path / "all")
+    assert "step 2: commitment is nan: the step is left out" in capsys.readouterr().err
+    assert [line["step"] for line in journal(tmp_path / "all")] == [0, 1, 3, 4, 5]
+    saved = sorted(path.name for path in (tmp_path / "all" / "checkpoints").iterdir())
+    assert saved == [f"step-{step:08d}" for step in (1, 2, 4, 5, 6)]  # what may be broken is not saved
+
+
+def test_a_run_that_ends_in_bad_steps_has_failed(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(objective, "tokenizer_loss", broken("commitment", {5}))
+    with pytest.raises(TrainingError, match="step 5: commitment is nan, for 1 steps in a row"):
+        train_tokenizer(TINY, source, tmp_path)
+
+
 def test_a_rate_that_is_far_too_high_stops_the_run(source: Path, tmp_path: Path) -> None:
     optimizer = dataclasses.replace(TINY.optimizer, lr=1e30, warmup_steps=0)
-    with pytest.raises(TrainingError, match=r"step 1: .* is (nan|inf); .*lower optimizer\.lr"):
-        train_tokenizer(dataclasses.replace(TINY, optimizer=optimizer), source, tmp_path)
+    with pytest.raises(TrainingError, match=r"step 4: .* is (nan|inf), .*nothing was saved yet; .*lower optimizer\.lr"):
+        train_tokenizer(
+            dataclasses.replace(TINY, optimizer=optimizer, max_bad_steps=4, checkpoint_every=5), source, tmp_path
+        )
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])

@@ -28,6 +28,9 @@ Threads = Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: P
 Tile = Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: whole frames)")]
 Json = Annotated[bool, arg(help_behavior_hint="")]
 
+DATA_VARIABLE = "MAGVIT2_DATA"
+Nets = Annotated[Path | None, arg(metavar="DIR", help_behavior_hint=f"(default: nets in {DATA_VARIABLE}, if set)")]
+
 
 @dataclass(frozen=True)
 class ModelOptions:
@@ -46,6 +49,14 @@ class ModelOptions:
 
 
 Options = Annotated[ModelOptions, arg(name="")]  # without a name its fields stand among the verb's own options
+
+
+def nets_folder(given: Path | None) -> Path | None:
+    """Return the folder of networks: the one given, the data folder's, or none. Raises InputError where it is none."""
+    if given is not None and not given.is_dir():
+        raise InputError(f"--nets {given}: not a folder; give the one that holds the networks' files")
+    usual = Path(os.environ[DATA_VARIABLE]) / "nets" if os.environ.get(DATA_VARIABLE) else None
+    return given or (usual if usual is not None and usual.is_dir() else None)
 
 
 def load_tokenizer(options: ModelOptions) -> "Tokenizer":

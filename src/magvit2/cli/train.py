@@ -5,7 +5,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from magvit2.cli.common import Json, Threads, find_device, show, tune_process
+from magvit2.cli.common import Json, Nets, Threads, find_device, nets_folder, show, tune_process
 
 Settings = Annotated[
     UseAppendAction[tuple[tuple[str, ...], ...]], arg(metavar="PATH=VALUE ...", help_behavior_hint="(repeatable)")
@@ -18,6 +18,7 @@ def tokenizer(
     out: Annotated[Path, arg(metavar="FOLDER")],
     set: Settings = (),
     time_limit: Annotated[float | None, arg(metavar="SECONDS", help_behavior_hint="(default: none)")] = None,
+    nets: Nets = None,
     device: Annotated[str, arg(metavar="DEVICE")] = "cpu",
     threads: Threads = None,
     json: Json = False,
@@ -31,6 +32,7 @@ def tokenizer(
         out: folder of the run: checkpoints, metrics.jsonl, samples and, in the end, the model.
         set: settings to change, such as num_steps=1000 model.base_channels=48.
         time_limit: save and stop before this command has taken so long; the same command goes on.
+        nets: folder of the perceptual loss's network, where the recipe has one.
         device: where it runs: cpu, cuda, cuda:1, ...
         threads: CPU threads.
         json: print machine-readable results instead of tables.
@@ -45,7 +47,7 @@ def tokenizer(
     tune_process(threads)
     find_device(device)
     config = with_settings(tokenizer_recipe(recipe), [setting for group in set for setting in group])
-    model = train_tokenizer(config, data, out, device, limit)
+    model = train_tokenizer(config, data, out, device, limit, nets=nets_folder(nets))
     status = read_status(out)
     rows = {
         "steps": status.num_done,

@@ -17,7 +17,14 @@ from magvit2.features.embeddings import (
     load_scripted_i3d,
 )
 from magvit2.features.files import FoundFile, MissingNetworkError, NetworkFile, find_network, open_network
-from magvit2.features.perceptual import FrameDistance, LPIPSNet, load_lpips, load_psq
+from magvit2.features.logits import LogitDistance, load_resnet50_logits
+from magvit2.features.perceptual import (
+    FrameDistance,
+    LPIPSNet,
+    load_lpips,
+    load_psq,
+    load_resnet50_v2_distance,
+)
 from magvit2.features.resnet import load_resnet50, load_resnet50_v2
 
 __all__ = [
@@ -26,6 +33,7 @@ __all__ = [
     "FrameDistance",
     "InceptionNetwork",
     "LPIPSNet",
+    "LogitDistance",
     "MissingNetworkError",
     "MobileNetEmbedding",
     "NetworkFile",
@@ -38,7 +46,9 @@ __all__ = [
     "load_ported_i3d",
     "load_psq",
     "load_resnet50",
+    "load_resnet50_logits",
     "load_resnet50_v2",
+    "load_resnet50_v2_distance",
     "load_scripted_i3d",
     "open_network",
 ]

@@ -6,7 +6,7 @@ the standard backbone, torchvision's. `psq` weighs all alike, on the ONNX model 
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -23,6 +23,7 @@ from magvit2.features.files import (
     read_state_dict,
 )
 from magvit2.features.frozen import Frozen, normalize_imagenet
+from magvit2.features.resnet import load_resnet50_v2
 
 LPIPSNet = Literal["alex", "vgg", "squeeze"]
 
@@ -52,6 +53,22 @@ BACKBONES: Final[dict[str, type[AlexNet] | type[VGG16] | type[SqueezeNet]]] = {
 _EPSILON: Final = 1e-10
 
 
+@runtime_checkable
+class Sliced(Protocol):
+    """A frozen network that gives maps at several depths, of `channels` each, for images of `min_side` or more."""
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Channels of every map."""
+
+    @property
+    def min_side(self) -> int:
+        """The least height and width, in pixels."""
+
+    def slices(self, x: Float[Tensor, "b 3 H W"]) -> Iterator[Float[Tensor, "b c h w"]]:
+        """Yield the maps of images that `normalize_imagenet` has normalised."""
+
+
 class FrameDistance(Frozen):
     """Sum over a backbone's slices of the mean squared distance of unit vectors, channels weighed by `heads`.
 
@@ -59,9 +76,7 @@ class FrameDistance(Frozen):
     ImageNet's mean and standard deviation.)
     """
 
-    def __init__(
-        self, backbone: Backbone, heads: Sequence[Float[Tensor, " _"]] | None, name: str, protocol: str
-    ) -> None:
+    def __init__(self, backbone: Sliced, heads: Sequence[Float[Tensor, " _"]] | None, name: str, protocol: str) -> None:
         super().__init__()
         self.name = name
         self.protocol = protocol
@@ -74,8 +89,11 @@ class FrameDistance(Frozen):
     def forward(self, images: Float[Tensor, "b 3 H W"], others: Float[Tensor, "b 3 H W"]) -> Float[Tensor, " b"]:
         """Return the distance of each pair of images in [-1, 1]; gradients pass to both.
 
-        Raises InputError for images too small for the network.
+        Raises InputError for images of two shapes, or too small for the network. NaN gives NaN.
         """
+        if images.shape != others.shape:
+            shapes = f"{list(images.shape)} and {list(others.shape)}"
+            raise InputError(f"images of shapes {shapes}: {self.name} expects the same size")
         side = min(images.shape[2:])
         if side < self.backbone.min_side:
             raise InputError(f"frames of {side} pixels a side: {self.name} expects {self.backbone.min_side} or more")
@@ -88,7 +106,7 @@ class FrameDistance(Frozen):
 
     def _slices(self, images: Float[Tensor, "b 3 H W"]) -> Iterator[Float[Tensor, "b c h w"]]:
         for features in self.backbone.slices(normalize_imagenet((images + 1) / 2)):
-            yield _unit(features)
+            yield _unit(features.float())
 
 
 def load_psq(nets: Path) -> FrameDistance:
@@ -112,6 +130,16 @@ def load_lpips(nets: Path, net: LPIPSNet) -> FrameDistance:
     return FrameDistance(backbone, read_heads(head_file, backbone), name, protocol)
 
 
+def load_resnet50_v2_distance(nets: Path) -> FrameDistance:
+    """Return the unweighted distance on the substitute ResNet-50 v2, which no metric looks through: for training.
+
+    Raises MissingNetworkError, FormatError.
+    """
+    network, file = load_resnet50_v2(nets)
+    name = "resnet50v2"
+    return FrameDistance(network, None, name, f"{name}: {file.label}, mean of 3 stages, frames at their own size")
+
+
 def read_heads(file: FoundFile, backbone: Backbone) -> list[Float[Tensor, " _"]]:
     """Return LPIPS's weight of every channel, slice by slice. Raises FormatError where they are another network's."""
     expected = nn.Module()
@@ -124,4 +152,4 @@ def read_heads(file: FoundFile, backbone: Backbone) -> list[Float[Tensor, " _"]]
 
 
 def _unit(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-    return x / (x.square().sum(dim=1, keepdim=True).sqrt() + _EPSILON)
+    return x / (torch.linalg.vector_norm(x, dim=1, keepdim=True) + _EPSILON)  # its gradient is finite at 0

@@ -5,6 +5,7 @@ Sources: He et al. 2016 (arXiv 1512.03385; the stride is in the 3x3, as torchvis
 the yardstick must differ.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -105,6 +106,9 @@ class PreActivation(nn.Module):
 class ResNet50V2Stages(Frozen):
     """The stem and stages 1 to 3 of ResNet-50 v2: images to maps of 256, 512 and 1,024 channels."""
 
+    channels = (256, 512, 1024)
+    min_side = 32
+
     def __init__(self) -> None:
         super().__init__()
         self.bn0 = nn.BatchNorm2d(3)
@@ -117,16 +121,17 @@ class ResNet50V2Stages(Frozen):
         self.last = nn.BatchNorm2d(1024)
         self.freeze()
 
-    def stages(self, x: Float[Tensor, "b 3 H W"]) -> list[Float[Tensor, "b c h w"]]:
-        """Return the maps after stages 1, 2 and 3 (the last normalised and rectified) of normalised images."""
+    def slices(self, x: Float[Tensor, "b 3 H W"]) -> Iterator[Float[Tensor, "b c h w"]]:
+        """Yield the maps after stages 1, 2 and 3 (the last normalised and rectified) of normalised images."""
         x = self.maxpool(self.bn1(self.conv0(self.bn0(x))).relu())
         first = self.stage1(x)
         second = self.stage2(first)
-        return [first, second, self.last(self.stage3(second)).relu()]
+        yield from (first, second, self.last(self.stage3(second)).relu())
 
     def forward(self, x: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b 1024"]:
         """Return the pooled features of images that `normalize_imagenet` has normalised."""
-        return pooled(self.stages(x)[-1])
+        *_, last = self.slices(x)
+        return pooled(last)
 
 
 def load_resnet50_v2(nets: Path) -> tuple[ResNet50V2Stages, FoundFile]:

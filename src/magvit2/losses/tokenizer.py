@@ -1,4 +1,4 @@
-"""The tokenizer's own objective: squared error, commitment and annealed entropy (MAGVIT-v2, section 3.1)."""
+"""The tokenizer's own terms: reconstruction, commitment and annealed entropy (MAGVIT-v2, section 3.1)."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -14,12 +14,14 @@ from magvit2.quantizers.entropy import MeanOverRanks
 class LossWeights:
     """Weights of the terms; the defaults are the paper's.
 
-    `reconstruction` is for a squared error on the [0, 1] scale. The entropy weight starts `entropy_boost` times higher
-    and falls linearly to 1 over `entropy_boost_steps`. `temperature` is that of the soft assignment. With
-    `joint_entropy` the batch term is over whole ids; without, it is the sum over bits, as in BSQ (arXiv 2406.07548).
+    `reconstruction` is for a squared and `absolute` for an absolute error on the [0, 1] scale. The entropy weight
+    starts `entropy_boost` times higher and falls linearly to 1 over `entropy_boost_steps`. `temperature` is that of
+    the soft assignment. With `joint_entropy` the batch term is over whole ids; without, it is the sum over bits, as in
+    BSQ (arXiv 2406.07548).
     """
 
     reconstruction: float = 5.0
+    absolute: float = 0.0
     commitment: float = 0.25
     entropy: float = 0.1
     entropy_boost: float = 3.0
@@ -29,13 +31,25 @@ class LossWeights:
 
 
 class LossTerms(NamedTuple):
-    """The total and its unweighted parts, scalars; entropies in nats, 0 for codes that are not binary."""
+    """The unweighted terms, scalars: squared and absolute error on the [0, 1] scale, commitment, entropies in nats.
 
-    total: Float[Tensor, ""]
+    Entropies are 0 for codes that are not binary.
+    """
+
     reconstruction: Float[Tensor, ""]
+    absolute: Float[Tensor, ""]
     commitment: Float[Tensor, ""]
     sample_entropy: Float[Tensor, ""]
     batch_entropy: Float[Tensor, ""]
+
+    def weighted(self, weights: LossWeights, step: int) -> dict[str, Float[Tensor, ""]]:
+        """Return what is added up at a training step, by name."""
+        return {
+            "reconstruction": weights.reconstruction * self.reconstruction,
+            "absolute": weights.absolute * self.absolute,
+            "commitment": weights.commitment * self.commitment,
+            "entropy": entropy_weight(weights, step) * (self.sample_entropy - self.batch_entropy),
+        }
 
 
 def tokenizer_loss(
@@ -43,24 +57,17 @@ def tokenizer_loss(
     clips: Float[Tensor, "b 3 T H W"],
     quantized: Quantized,
     weights: LossWeights,
-    step: int,
     *,
     code_size: float | None = 1.0,
     mean_over_ranks: MeanOverRanks | None = None,
 ) -> LossTerms:
-    """Return the terms for decoded clips and their originals, both in [-1, 1], at a training step.
+    """Return the terms for decoded clips and their originals, both in [-1, 1].
 
     `code_size` is the absolute value of a binary code's channels; None for other codes, which have no entropy terms.
     """
-    reconstruction = (decoded.float() - clips.float()).square().mean() / 4
-    commitment = commitment_loss(quantized)
+    error = (decoded.float() - clips.float()) / 2
     sample, batch = _entropies(quantized, weights, code_size, mean_over_ranks)
-    total = (
-        weights.reconstruction * reconstruction
-        + weights.commitment * commitment
-        + entropy_weight(weights, step) * (sample - batch)
-    )
-    return LossTerms(total, reconstruction, commitment, sample, batch)
+    return LossTerms(error.square().mean(), error.abs().mean(), commitment_loss(quantized), sample, batch)
 
 
 def _entropies(

@@ -63,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--export", type=Path, metavar="DIR", help="small files to take home: bf16 model, journal, report"
     )
+    parser.add_argument("--nets", type=Path, metavar="DIR", help="folder of the perceptual loss's network")
     parser.add_argument("--workers", type=int, metavar="N", help="processes that read data (default: the recipe's)")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: PyTorch's choice)")
     return parser
@@ -76,7 +77,7 @@ def _run(given: argparse.Namespace, started_s: float) -> None:
     tune(given.threads)
     _prepare(given.device)
     with contextlib.nullcontext() if given.export is None else _Exporter(given, config) as exporter:
-        train_tokenizer(config, given.data, given.out, given.device, limit, exporter)
+        train_tokenizer(config, given.data, given.out, given.device, limit, exporter, nets=given.nets)
     sys.stdout.write(_table(read_status(given.out), given, time.time() - started_s))
 
 

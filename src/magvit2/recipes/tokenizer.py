@@ -10,6 +10,7 @@ from types import MappingProxyType
 from magvit2.data.batches import BatchSpec
 from magvit2.errors import ConfigError
 from magvit2.losses import LossWeights
+from magvit2.recipes.ablations import ABLATION_RECIPES
 from magvit2.recipes.rivals import RIVAL_RECIPES
 from magvit2.schema import read_json
 from magvit2.tokenizer import tokenizer_preset
@@ -94,6 +95,7 @@ TOKENIZER_RECIPES = MappingProxyType(
         "images": _IMAGES,
         "h200": _H200,
         **RIVAL_RECIPES,
+        **ABLATION_RECIPES,
     }
 )
 """Every recipe by its name."""

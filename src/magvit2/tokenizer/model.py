@@ -66,21 +66,31 @@ class Tokenizer(Pretrained[TokenizerConfig], nn.Module):
         """The device that the networks compute on."""
         return self.encoder.stem.weight.device
 
-    def forward(self, clips: Float[Tensor, "b 3 T H W"]) -> Reconstruction:
-        """Reconstruct whole clips for training; T, H and W must fill whole latent positions (else InputError)."""
+    def forward(self, clips: Float[Tensor, "b 3 T H W"], num_bits: Int[Tensor, " b"] | None = None) -> Reconstruction:
+        """Reconstruct whole clips for training; T, H and W must fill whole latent positions (else InputError).
+
+        With `num_bits` the decoder sees only so many of the lowest bits of each clip's ids: the channels of the others
+        are 0, as in `decode`. What the quantizer returned has all of them.
+        """
         fits = self.space.valid_size(_size(clips))
         if _size(clips) != fits:
             raise InputError(
                 f"clips of size {_size(clips)} do not fill latent positions, as training needs; {fits} would"
             )
         quantized = self.quantizer(self.encoder(clips).permute(0, 2, 3, 4, 1))
-        return Reconstruction(self.decoder(quantized.codes.permute(0, 4, 1, 2, 3)), quantized)
+        codes = quantized.codes
+        if num_bits is not None:
+            kept = torch.arange(codes.shape[-1], device=codes.device) < num_bits[:, None]
+            codes = codes * kept[:, None, None, None]
+        return Reconstruction(self.decoder(codes.permute(0, 4, 1, 2, 3)), quantized)
 
     def encode(self, clips: Float[Tensor, "b 3 T H W"], *, tile: int | None = None) -> Int[Tensor, "b t h w"]:
         """Return int64 ids of clips in [-1, 1], any T, H, W >= 1, padded by replication at the end, bottom and right.
 
         With `tile`, frames are computed in squares of so many pixels a side (`tiling`), which bounds the memory. Raises
-        InputError for anything but a floating-point [b, 3, T, H, W], or a tile that does not fill latent positions.
+        InputError for anything but a floating-point [b, 3, T, H, W], for NaN or infinity (looked for where the clips
+        lie in the host's memory; values beyond [-1, 1] are the caller's matter), or a tile that does not fill latent
+        positions.
         """
         _check_clips(clips)
         tiles = self._encoder_tiles(clips, tile)
@@ -112,7 +122,7 @@ class Tokenizer(Pretrained[TokenizerConfig], nn.Module):
 
         A model that works in windows yields [t, h, w] after each of them. Together they are what `encode` gives for the
         whole clip; memory does not grow with its length. Raises InputError for no frames, or for frames that are not
-        floats [3, H, W] of one size.
+        floats [3, H, W] of one size, or hold NaN or infinity (as in `encode`).
         """
         groups = _grouped(_checked(frames), self._frame_groups())
         chunks = (
@@ -281,6 +291,7 @@ def _check_clips(clips: Tensor) -> None:
             f"clips {tuple(clips.shape)} of {clips.dtype}: expected floats [b, 3, T, H, W] in [-1, 1]; "
             "an image is a clip of one frame"
         )
+    _check_finite(clips, "clips hold")
 
 
 def _grouped(items: Iterable[Tensor], lengths: Iterable[int]) -> Iterator[list[Tensor]]:
@@ -307,6 +318,13 @@ def _checked(frames: Iterable[Tensor]) -> Iterator[Tensor]:
 def _check_frame(frame: Tensor, shape: torch.Size) -> None:
     if frame.ndim != 3 or frame.shape[0] != 3 or not frame.is_floating_point() or frame.shape != shape:
         raise InputError(f"frame {tuple(frame.shape)} of {frame.dtype}: expected floats [3, H, W], all of one size")
+    _check_finite(frame, "a frame holds")
+
+
+def _check_finite(pixels: Tensor, subject: str) -> None:
+    """Refuse NaN and infinity in the host's memory; to look into a device's would be to wait for its stream."""
+    if pixels.device.type == "cpu" and not (pixels.amin().isfinite() and pixels.amax().isfinite()):  # copies nothing
+        raise InputError(f"{subject} NaN or infinity: expected finite numbers in [-1, 1]")
 
 
 def _size(clips: Tensor) -> Size:

@@ -11,17 +11,20 @@ from torch import Tensor, nn
 
 from magvit2.errors import FormatError
 from magvit2.store import read_tensors, write_tensors, write_text
+from magvit2.tokenizer import Tokenizer
 
 _NAME = re.compile(r"step-(\d{8})")
 _TENSORS, _STATE = "state.safetensors", "state.json"
 
 
 class TrainingState(NamedTuple):
-    """What moves during a run besides the step: model, its average, and the optimizer."""
+    """What moves during a run besides the step: model, its average, the adversaries by name, and both optimizers."""
 
-    model: nn.Module
-    average: nn.Module
+    model: Tokenizer
+    average: Tokenizer
     optimizer: torch.optim.Optimizer
+    adversaries: nn.ModuleDict
+    adversary_optimizer: torch.optim.Optimizer | None
 
 
 def save_checkpoint(folder: Path, step: int, state: TrainingState, keep: int) -> Path:
@@ -58,7 +61,9 @@ def load_checkpoint(checkpoint: Path, state: TrainingState) -> int:
         header: dict[str, Any] = json.loads((checkpoint / _STATE).read_text())
         state.model.load_state_dict(_below(tensors, "model."))
         state.average.load_state_dict(_below(tensors, "average."))
-        _load_optimizer(state.optimizer, _below(tensors, "optimizer."))
+        state.adversaries.load_state_dict(_below(tensors, "adversaries."))
+        for name, optimizer in _optimizers(state).items():
+            _load_optimizer(optimizer, _below(tensors, f"{name}."))
         torch.set_rng_state(tensors["random"])
         return int(header["step"])
     except (OSError, ValueError, LookupError, RuntimeError) as error:
@@ -72,9 +77,16 @@ def _checkpoints(folder: Path) -> list[Path]:
 def _tensors(state: TrainingState) -> dict[str, Tensor]:
     tensors = {f"model.{key}": value for key, value in state.model.state_dict().items()}
     tensors |= {f"average.{key}": value for key, value in state.average.state_dict().items()}
-    for index, values in state.optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{key}": value for key, value in values.items()}
+    tensors |= {f"adversaries.{key}": value for key, value in state.adversaries.state_dict().items()}
+    for name, optimizer in _optimizers(state).items():
+        for index, values in optimizer.state_dict()["state"].items():
+            tensors |= {f"{name}.{index}.{key}": value for key, value in values.items()}
     return tensors | {"random": torch.get_rng_state()}
+
+
+def _optimizers(state: TrainingState) -> dict[str, torch.optim.Optimizer]:
+    found = {"optimizer": state.optimizer, "adversary_optimizer": state.adversary_optimizer}
+    return {name: optimizer for name, optimizer in found.items() if optimizer is not None}
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -66,6 +66,10 @@ class Journal:
         if self._progress.disable:  # a log file instead of a terminal
             sys.stderr.write(f"step {step}  {status}  {line['step_s']} s a step\n")
 
+    def warn(self, step: int, message: str) -> None:
+        """Say on standard error what was wrong at a step."""
+        self._progress.console.print(f"step {step}: {message}", style="yellow", highlight=False)
+
     def pictures(self, step: int, originals: Float[Tensor, "b 3 T H W"], decoded: Float[Tensor, "b 3 T H W"]) -> None:
         """Write one picture: each clip's first, middle and last frames, originals above what was decoded."""
         write_image(self.folder / "samples" / f"step-{step:08d}.png", to_frames(_sheet(originals, decoded))[0])

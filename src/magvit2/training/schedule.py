@@ -9,11 +9,12 @@ from magvit2.training.config import OptimizerConfig
 
 
 def learning_rate(config: OptimizerConfig, step: int, num_steps: int) -> float:
-    """Return the rate of a step: linear warm-up from lr / warmup_steps, then a cosine down to `final_lr`."""
+    """Return the rate of a step: linear warm-up from lr / warmup_steps, then `schedule` down to `final_lr`."""
     if step < config.warmup_steps:
         return config.lr * (step + 1) / config.warmup_steps
     progress = min(1.0, (step - config.warmup_steps) / max(1, num_steps - config.warmup_steps))
-    return config.final_lr + (config.lr - config.final_lr) * (1 + math.cos(math.pi * progress)) / 2
+    shares = {"cosine": (1 + math.cos(math.pi * progress)) / 2, "linear": 1 - progress, "constant": 1.0}
+    return config.final_lr + (config.lr - config.final_lr) * shares[config.schedule]
 
 
 def ema_weight(decay: float, step: int) -> float:

@@ -10,26 +10,25 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import nn
 from torch.utils.data import DataLoader, Subset
 
 from magvit2.data.batches import Batch, TrainingBatches
 from magvit2.data.items import find_items
 from magvit2.errors import Magvit2Error, TrainingError
-from magvit2.losses import LossTerms, tokenizer_loss
 from magvit2.metrics import CodeUsage
-from magvit2.quantizers import VQ, Quantized
 from magvit2.schema import read_json, to_dict
 from magvit2.store import write_text
 from magvit2.tokenizer import Tokenizer, inflate, is_inflatable
 from magvit2.tokens import TokenSpace
 from magvit2.training.checkpoint import TrainingState, latest_checkpoint, load_checkpoint, save_checkpoint
-from magvit2.training.config import TokenizerTraining
-from magvit2.training.distributed import mean_over_ranks
+from magvit2.training.config import OptimizerConfig, TokenizerTraining
+from magvit2.training.guard import BadSteps
 from magvit2.training.interruption import Interruption
 from magvit2.training.journal import Journal
 from magvit2.training.limit import TimeLimit
-from magvit2.training.schedule import learning_rate, update_ema
+from magvit2.training.objective import make_adversaries, make_objective
+from magvit2.training.step import StepReport, train_step
 
 # What may change from one start of a run to the next: no batch depends on it.
 _FREE = ("num_workers",)
@@ -42,27 +41,38 @@ def train_tokenizer(
     device: str = "cpu",
     time_limit: TimeLimit | None = None,
     on_save: Callable[[], None] | None = None,
+    *,
+    nets: Path | None = None,
 ) -> Path:
     """Train on the `train` items of `source`, in `folder`; return the folder of its model (the average).
 
     A run that was interrupted goes on from its last checkpoint, exactly: the same losses as if it had not been. The
     first SIGINT or SIGTERM writes one at the end of the step, and ends in KeyboardInterrupt. So does `time_limit`, but
     it returns the model as it stands: `read_status(folder)` says how far it came. `on_save` is called after each save.
-    Raises TrainingError where the folder holds another run, under torchrun, or where a loss stops being finite.
+    `nets` is the folder of the perceptual network, where the configuration names one. Raises TrainingError where the
+    folder holds another run, under torchrun, or where the loss is not finite for too many steps, and
+    MissingNetworkError.
     """
     _check_alone()
     limit = time_limit or TimeLimit()
     batches = TrainingBatches(find_items(source), config.batches, config.num_steps, config.seed)
     checkpoint = latest_checkpoint(folder / "checkpoints")
-    state = _start(dataclasses.replace(config, initial=None) if checkpoint else config, device)
+    state = start(dataclasses.replace(config, initial=None) if checkpoint else config, device)
+    objective = make_objective(config, nets, device)
     _claim(folder, config)
     first_step = load_checkpoint(checkpoint, state) if checkpoint else 0
+    guard = BadSteps(config.max_bad_steps, folder / "checkpoints")
     with Journal(folder, first_step, config.num_steps) as journal, Interruption() as interruption:
         for step, batch in enumerate(_loader(batches, config, first_step, device), first_step):
-            _train_step(step, batch, state, config, journal)
-            is_last, is_interrupted = step + 1 == config.num_steps, interruption.is_requested
+            is_logged = step % config.log_every == 0
+            report = train_step(step, batch, state, objective, in_detail=is_logged)
+            is_last = step + 1 == config.num_steps
+            guard.check(step, report.problem, is_last=is_last)
+            _note(step, batch, report, state, config, journal)
+            is_interrupted = interruption.is_requested
             must_stop = limit.is_reached() or is_interrupted
-            if is_last or must_stop or (step + 1) % config.checkpoint_every == 0:
+            is_due = is_last or must_stop or (step + 1) % config.checkpoint_every == 0
+            if is_due and guard.is_sound:
                 with limit.saving():
                     _save(folder, step + 1, state, config, on_save)
             if is_interrupted and not is_last:
@@ -76,7 +86,7 @@ def _save(
     folder: Path, step: int, state: TrainingState, config: TokenizerTraining, on_save: Callable[[], None] | None
 ) -> None:
     """Write the model and a checkpoint of the state before `step`."""
-    state.average.save_pretrained(folder / "model")  # type: ignore[operator]
+    state.average.save_pretrained(folder / "model")
     save_checkpoint(folder / "checkpoints", step, state, config.keep_checkpoints)
     if on_save is not None:
         on_save()
@@ -102,19 +112,26 @@ def _check_alone() -> None:
         raise TrainingError("this training runs as one process: start it without torchrun")
 
 
-def _start(config: TokenizerTraining, device: str) -> TrainingState:
+def start(config: TokenizerTraining, device: str) -> TrainingState:
+    """Return the state before the first step. Raises TrainingError for an initial model of another shape."""
     torch.manual_seed(config.seed)
     model = _initial_model(config).to(device)
     average = copy.deepcopy(model).eval().requires_grad_(False)
-    settings = config.optimizer
-    optimizer = torch.optim.AdamW(
-        model.parameters(),
+    if config.trained == "decoder":
+        model.encoder.requires_grad_(False)
+    adversaries = make_adversaries(config).to(device)
+    judging = _optimizer(adversaries, config.discriminator_optimizer) if adversaries else None
+    return TrainingState(model, average, _optimizer(model, config.optimizer), adversaries, judging)
+
+
+def _optimizer(side: nn.Module, settings: OptimizerConfig) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(
+        [parameter for parameter in side.parameters() if parameter.requires_grad],
         lr=settings.lr,
         betas=(settings.beta1, settings.beta2),
         weight_decay=settings.weight_decay,
         fused=True,
     )
-    return TrainingState(model, average, optimizer)
 
 
 def _initial_model(config: TokenizerTraining) -> Tokenizer:
@@ -157,63 +174,29 @@ def _quiet_worker(_: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _train_step(step: int, batch: Batch, state: TrainingState, config: TokenizerTraining, journal: Journal) -> None:
-    rate = learning_rate(config.optimizer, step, config.num_steps)
-    for group in state.optimizer.param_groups:
-        group["lr"] = rate
-    clips, decoded, terms, quantized = _forward(step, batch, state, config)
-    state.optimizer.zero_grad(set_to_none=True)
-    terms.total.backward()
-    limit = config.optimizer.max_grad_norm or math.inf
-    norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), limit)
-    _check_finite(step, terms, norm)
-    state.optimizer.step()
-    if isinstance(state.model.quantizer, VQ):
-        state.model.quantizer.update(quantized)
-    update_ema(state.average, state.model, config.ema_decay, step)
+def _note(
+    step: int, batch: Batch, report: StepReport, state: TrainingState, config: TokenizerTraining, journal: Journal
+) -> None:
+    """Write of a step what the journal is to have."""
     journal.advance(step)
-    if step % config.log_every == 0:
-        values = _values(terms, norm, rate, quantized.ids, config.model.space)
-        journal.log(step, {"kind": batch.kind, **values})
+    if report.problem:
+        journal.warn(step, f"{report.problem}: the step is left out")
+    elif step % config.log_every == 0:
+        journal.log(step, {"kind": batch.kind, **_journal_values(report, state, config.model.space)})
     if (step + 1) % config.sample_every == 0:
-        journal.pictures(step + 1, clips[:8], decoded[:8])
+        journal.pictures(step + 1, report.clips[:8], report.decoded[:8])
 
 
-def _forward(
-    step: int, batch: Batch, state: TrainingState, config: TokenizerTraining
-) -> tuple[Tensor, Tensor, LossTerms, Quantized]:
-    device = next(state.model.parameters()).device
-    clips = batch.clips_u8.to(device).float().div_(127.5).sub_(1).contiguous(memory_format=torch.channels_last_3d)
-    with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-        decoded, quantized = state.model(clips)
-    assert isinstance(state.model, Tokenizer)
-    code_size = state.model.quantizer.code_size
-    terms = tokenizer_loss(
-        decoded, clips, quantized, config.loss, step, code_size=code_size, mean_over_ranks=mean_over_ranks
-    )
-    return clips, decoded.detach().float(), terms, quantized
-
-
-def _check_finite(step: int, terms: LossTerms, norm: Tensor) -> None:
-    values = {**terms._asdict(), "gradient norm": norm}
-    for name in sorted(values, key=lambda name: name == "total"):  # the parts first: one of them is to blame
-        if not math.isfinite(values[name].item()):
-            raise TrainingError(
-                f"step {step}: {name} is {values[name].item()}; start again in another folder with a lower optimizer.lr"
-            )
-
-
-def _values(terms: LossTerms, norm: Tensor, rate: float, ids: Tensor, space: TokenSpace) -> dict[str, float | str]:
+def _journal_values(report: StepReport, state: TrainingState, space: TokenSpace) -> dict[str, float]:
+    """Return what a line of the journal says of a step."""
+    values = dict(report.values)
     usage = CodeUsage(space)
-    usage.add(ids)
+    usage.add(report.quantized.ids)
     return {
-        "loss": terms.total.item(),
-        "psnr": -10 * math.log10(max(terms.reconstruction.item(), 1e-12)),
-        "commitment": terms.commitment.item(),
-        "sample_entropy": terms.sample_entropy.item(),
-        "batch_entropy": terms.batch_entropy.item(),
+        "loss": values.pop("loss"),
+        "psnr": -10 * math.log10(max(values.pop("reconstruction"), 1e-12)),
+        **values,
         "least_digit_entropy": usage.digit_entropies.min().item(),
         "distinct_ids": usage.num_distinct / usage.num_tokens,
-        "grad_norm": norm.item(),
-        "lr": rate,
+        "lr": state.optimizer.param_groups[0]["lr"],
     }

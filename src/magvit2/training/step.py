@@ -1,0 +1,151 @@
+"""One step of a tokenizer's training: both sides' gradients at the same parameters, then both optimizers.
+
+A batch is computed in equal parts whose gradients are averaged. Where something is not finite nothing moves: the step
+is left out, and its report says what was to blame.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from magvit2.adversarial import Adversary, DiscriminatorTerms
+from magvit2.data.batches import Batch
+from magvit2.quantizers import VQ, Quantized
+from magvit2.training.checkpoint import TrainingState
+from magvit2.training.config import OptimizerConfig
+from magvit2.training.objective import Draws, Objective, last_layer_norms
+from magvit2.training.schedule import learning_rate, update_ema
+
+_TO_BLAME_LAST = ("loss", "judge_loss", "grad_norm", "judge_grad_norm")
+"""Sums of other values: where these are not finite, a part of them is the cause."""
+
+
+class StepReport(NamedTuple):
+    """What a step saw: clips in [-1, 1], what they became, terms unweighted, and what was not finite ("": all was)."""
+
+    clips: Float[Tensor, "b 3 T H W"]
+    decoded: Float[Tensor, "b 3 T H W"]
+    quantized: Quantized
+    values: dict[str, float]
+    problem: str
+
+
+class _Part(NamedTuple):
+    """A part of a batch after its backward passes, without graphs."""
+
+    clips: Tensor
+    decoded: Tensor
+    quantized: Quantized
+    values: dict[str, Tensor]
+
+
+def train_step(
+    step: int, batch: Batch, state: TrainingState, objective: Objective, *, in_detail: bool = False
+) -> StepReport:
+    """Take a step; `in_detail` also measures each term's gradient norm at the decoder's last layer (`pull_NAME`)."""
+    judge = _judge(step, batch, state, objective)
+    _prepare(step, state, objective)
+    num_parts = objective.config.num_parts
+    cuts = zip(batch.clips_u8.chunk(num_parts), objective.draw(step, batch.clips_u8).chunk(num_parts), strict=True)
+    parts = [_compute(step, *cut, state, judge, objective, in_detail=in_detail) for cut in cuts]
+    values = {name: torch.stack([part.values[name] for part in parts]).mean() for name in parts[0].values}
+    values["grad_norm"] = _clip(state.model, objective.config.optimizer)
+    if judge is not None:
+        values["judge_grad_norm"] = _clip(judge, objective.config.discriminator_optimizer)
+    numbers = dict(zip(values, torch.stack(list(values.values())).tolist(), strict=True))
+    problem = _problem(numbers)
+    quantized = Quantized(*(torch.cat(pieces) for pieces in zip(*(part.quantized for part in parts), strict=True)))
+    if not problem:
+        _move(step, state, judge, quantized, values, objective)
+    clips, decoded = torch.cat([part.clips for part in parts]), torch.cat([part.decoded for part in parts])
+    return StepReport(clips, decoded, quantized, numbers, problem)
+
+
+def _judge(step: int, batch: Batch, state: TrainingState, objective: Objective) -> Adversary | None:
+    """Return the adversary of a batch; None where there is none, or its time has not come."""
+    name = "image" if batch.clips_u8.shape[2] == 1 else "video"
+    if name not in state.adversaries or step < objective.config.adversarial.start_step:
+        return None
+    judge = state.adversaries[name]
+    assert isinstance(judge, Adversary)
+    return judge
+
+
+def _prepare(step: int, state: TrainingState, objective: Objective) -> None:
+    """Set both learning rates, and forget the gradients of the step before."""
+    config = objective.config
+    sides = ((state.optimizer, config.optimizer), (state.adversary_optimizer, config.discriminator_optimizer))
+    for optimizer, settings in sides:
+        if optimizer is not None:
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(settings, step, config.num_steps)
+            optimizer.zero_grad(set_to_none=True)
+
+
+def _compute(
+    step: int,
+    clips_u8: Tensor,
+    draws: Draws,
+    state: TrainingState,
+    judge: Adversary | None,
+    objective: Objective,
+    *,
+    in_detail: bool,
+) -> _Part:
+    """Add the gradients of a part of a batch to both sides."""
+    share = 1 / objective.config.num_parts
+    done = objective.forward(step, clips_u8, draws, state.model, judge)
+    values = {"loss": done.total, **done.values}
+    if in_detail:
+        values |= {f"pull_{name}": norm for name, norm in last_layer_norms(state.model, done.terms).items()}
+    (done.total * share).backward()
+    if judge is not None:
+        verdict = objective.judge(step, done, judge)
+        (verdict.total * share).backward()
+        values |= _judge_values(verdict)
+    return _Part(
+        done.clips,
+        done.decoded.detach().float(),
+        Quantized(*(tensor.detach() for tensor in done.quantized)),
+        {name: value.detach().float() for name, value in values.items()},
+    )
+
+
+def _judge_values(verdict: DiscriminatorTerms) -> dict[str, Tensor]:
+    values = {"judge_loss": verdict.total, "lecam": verdict.lecam}
+    values |= {"real_logit": verdict.real_mean, "fake_logit": verdict.fake_mean}
+    return values if verdict.r1 is None else {**values, "r1": verdict.r1}
+
+
+def _clip(side: nn.Module, settings: OptimizerConfig) -> Tensor:
+    """Clip one side's gradients as its settings say, and return the norm that they had."""
+    return torch.nn.utils.clip_grad_norm_(side.parameters(), settings.max_grad_norm or math.inf)
+
+
+def _problem(numbers: dict[str, float]) -> str:
+    """Return "commitment is nan" for the first value that is not finite, parts before sums; "" where all are."""
+    for name in sorted(numbers, key=lambda name: name in _TO_BLAME_LAST):
+        if not math.isfinite(numbers[name]):
+            return f"{name.replace('_', ' ')} is {numbers[name]}"
+    return ""
+
+
+def _move(
+    step: int,
+    state: TrainingState,
+    judge: Adversary | None,
+    quantized: Quantized,
+    values: dict[str, Tensor],
+    objective: Objective,
+) -> None:
+    """Let both optimizers and everything that follows them take the step."""
+    state.optimizer.step()
+    if judge is not None and state.adversary_optimizer is not None:
+        state.adversary_optimizer.step()
+        judge.lecam.update(values["real_logit"], values["fake_logit"])
+    if isinstance(state.model.quantizer, VQ) and objective.config.trained == "all":
+        state.model.quantizer.update(quantized)
+    update_ema(state.average, state.model, objective.config.ema_decay, step)
