@@ -20,6 +20,7 @@ VERBS = [
     ("train", "tokenizer"),
     ("evaluate",),
     ("evaluate", "reconstruction"),
+    ("evaluate", "generation"),
     ("benchmark",),
     ("benchmark", "lfq"),
     ("benchmark", "tokenizer"),
@@ -47,7 +48,7 @@ def test_help_lists_the_verbs_that_work_and_no_others(words: tuple[str, ...]) ->
     ("family", "verbs"),
     [
         ("train", ["tokenizer"]),
-        ("evaluate", ["reconstruction"]),
+        ("evaluate", ["reconstruction", "generation"]),
         ("benchmark", ["lfq", "tokenizer", "streaming", "tiling"]),
     ],
 )

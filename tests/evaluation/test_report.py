@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from magvit2.data.items import find_items
-from magvit2.evaluation.plots import Tile, draw_rate_quality, draw_sheet, find_problem
+from magvit2.evaluation.plots import Tile, draw_rate_quality, draw_sheet, find_problem, rate_ticks
 from magvit2.evaluation.provenance import provenance
 from magvit2.evaluation.report import Evaluation, markdown, number
 from magvit2.evaluation.running import describe, run
@@ -88,6 +88,27 @@ def test_pictures_are_drawn_without_a_display(tmp_path: Path) -> None:
     for name in ("plot.png", "sheet.png"):
         assert len(np.unique(read_image(tmp_path / name))) > 50
     assert sorted(path.name for path in tmp_path.iterdir()) == ["plot.png", "sheet.png"]
+
+
+def test_points_of_a_rate_curve_share_a_colour_and_are_joined(tmp_path: Path) -> None:
+    names = ["tiny", "x264@crf20", "x264@crf30", "jpeg@q5"]
+    results = {
+        f"a/clips/{name}/{metric}": value
+        for number, name in enumerate(names)
+        for metric, value in (("bits_per_pixel", 0.1 * 2**number), ("psnr_db", 20.0 + number))
+    }
+    draw_rate_quality(tmp_path / "plot.png", "a title", results, ["a/clips"], names)
+    pixels = {tuple(pixel) for pixel in read_image(tmp_path / "plot.png").reshape(-1, 3).tolist()}
+    red, blue, green, purple = (214, 39, 40), (31, 119, 180), (44, 160, 44), (148, 103, 189)
+    assert {red, blue, green} <= pixels and purple not in pixels
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.025, 0.9), (0.09, 0.13), (0.07, 0.4), (0.01, 30), (0.0703, 0.0704)])
+def test_an_axis_of_rates_has_several_labels_and_not_too_many(low: float, high: float) -> None:
+    ticks = rate_ticks(low, high)
+    assert 4 <= len(ticks) <= 8
+    assert ticks == sorted(set(ticks)) and low <= ticks[0] and ticks[-1] <= high
+    assert len({f"{tick:g}" for tick in ticks}) == len(ticks)
 
 
 def test_without_matplotlib_it_is_said_what_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:

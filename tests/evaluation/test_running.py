@@ -45,6 +45,7 @@ def figures(
     bench = setup.open()
     tally = run(setup, bench, items, describe(setup, bench, items, source), folder, save_every_s=0, **options)  # type: ignore[arg-type]
     assert [record.index for record in tally.records] == [index for index in range(len(items)) for _ in NAMES]
+    assert all((record.coding_s or 0) > 0 for record in tally.records)
     return dict(results(tally, bench.panel, NAMES))
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -53,7 +54,14 @@ class StubI3D(nn.Module):
 class StubWrongSize(nn.Module):
     """Something else under the same name."""
 
-    def forward(self, x: Tensor, return_features: bool = False, rescale: bool = False, resize: bool = False) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        return_features: bool = False,
+        no_output_bias: bool = False,
+        rescale: bool = False,
+        resize: bool = False,
+    ) -> Tensor:
         return torch.zeros(x.shape[0], 7)
 
 
@@ -100,6 +108,21 @@ def test_an_archive_of_something_else_is_refused(tmp_path: Path, name: str, shap
     embed = load_inception(folder) if name.startswith("inception") else load_scripted_i3d(folder)
     with pytest.raises(FormatError, match=r"gave Tensor \(2, 7\); expected a tensor of shape \[2, (2048|400)\]"):
         embed(random_u8(*shape))
+
+
+class StubOther(nn.Module):
+    """A network that knows nothing of features."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+@pytest.mark.parametrize("name", ["inception-2015-12-05.pt", "i3d_torchscript.pt"])
+def test_an_archive_whose_network_knows_no_features_is_refused_at_once(tmp_path: Path, name: str) -> None:
+    folder = save(StubOther(), tmp_path / name)
+    load = load_inception if name.startswith("inception") else load_scripted_i3d
+    with pytest.raises(FormatError, match=rf"{name}: an archive of another network, without .*return_features"):
+        load(folder)
 
 
 class SeenI3D(I3D):
@@ -209,6 +232,24 @@ def test_mobilenet_s_frames_are_squashed_and_normalised(data_dir: Path) -> None:
     assert network.seen.shape == (2, 3, 224, 224)
     expected = [(1 - 0.485) / 0.229, -0.456 / 0.224, (0.4 - 0.406) / 0.225]
     assert network.seen[1, :, 100, 7].tolist() == pytest.approx(expected, abs=1e-5)
+
+
+def test_frames_shrink_for_mobilenet_as_pillow_shrinks_them(data_dir: Path) -> None:
+    """Pillow rounds to bytes after each axis, one grey level at most; without antialiasing it would be 60 and more."""
+
+    class Seen(MobileNetV2):
+        def forward(self, x: Tensor) -> Tensor:
+            self.seen = x
+            return torch.zeros(len(x), 1280)
+
+    frame = random_u8(300, 410, 3)
+    network = Seen()
+    _, file = load_mobilenet(data_dir / "nets")
+    MobileNetEmbedding(network, file)(frame[None])
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    seen = (network.seen[0].permute(1, 2, 0) * std + mean).numpy() * 255
+    expected = np.asarray(Image.fromarray(frame).resize((224, 224), Image.Resampling.BILINEAR), dtype=np.float64)
+    assert np.abs(seen - expected).max() < 1.01
 
 
 def test_shrinking_for_mobilenet_is_antialiased(data_dir: Path) -> None:

@@ -2,15 +2,17 @@
 
 import hashlib
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from magvit2.errors import FormatError, Magvit2Error
 from magvit2.features.files import (
+    FoundFile,
     MissingNetworkError,
     NetworkFile,
     find_network,
@@ -20,6 +22,29 @@ from magvit2.features.files import (
     read_script,
     read_state_dict,
 )
+
+
+class Doubler(nn.Module):
+    """A network without options."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * 2
+
+
+class Picky(nn.Module):
+    """A network that knows an option, and wants something else than it is given."""
+
+    def forward(self, x: Tensor, strict: bool = False) -> Tensor:
+        assert not strict or x.shape[0] == 3
+        return x @ torch.ones(4, 4)
+
+
+class Unnamed(nn.Module):
+    """A network without `forward`."""
+
+    @torch.jit.export
+    def look(self, x: Tensor) -> Tensor:
+        return x
 
 
 class Boom:
@@ -110,6 +135,75 @@ def test_what_is_no_torchscript_is_refused(tmp_path: Path) -> None:
     for name in ("text.pt", "zip.pt"):
         with pytest.raises(FormatError, match="cannot be read as TorchScript") as caught:
             read_script(open_network(tmp_path / name), torch.device("cpu"))
+        assert "\n" not in str(caught.value)
+
+
+def scripted(module: nn.Module, path: Path) -> FoundFile:
+    torch.jit.script(module).save(str(path))
+    return open_network(path)
+
+
+def test_a_script_is_called_with_the_options_it_must_know(tmp_path: Path) -> None:
+    script = read_script(scripted(Picky(), tmp_path / "a.pt"), torch.device("cpu"), ("strict",))
+    assert torch.equal(script(torch.ones(3, 4), "strict"), torch.full((3, 4), 4.0))
+    assert torch.equal(script(torch.ones(2, 4)), torch.full((2, 4), 4.0))
+
+
+@pytest.mark.parametrize(("module", "lacking"), [(Doubler(), "forward_features, strict"), (Unnamed(), "strict"),
+                                                 (Picky(), "forward_features")])  # fmt: skip
+def test_an_archive_of_another_network_is_refused(tmp_path: Path, module: nn.Module, lacking: str) -> None:
+    file = scripted(module, tmp_path / "a.pt")
+    with pytest.raises(FormatError, match=rf"a\.pt: an archive of another network, without .*{lacking}"):
+        read_script(file, torch.device("cpu"), ("strict", "forward_features"))
+
+
+def test_an_archive_without_forward_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match=r"a\.pt: an archive of another network, without forward$"):
+        read_script(scripted(Unnamed(), tmp_path / "a.pt"), torch.device("cpu"))
+
+
+@pytest.mark.parametrize(("shape", "option"), [((2, 5), ()), ((2, 4), ("strict",))])
+def test_a_script_that_fails_on_its_input_is_one_line(
+    tmp_path: Path, shape: tuple[int, int], option: tuple[str, ...]
+) -> None:
+    script = read_script(scripted(Picky(), tmp_path / "a.pt"), torch.device("cpu"), ("strict",))
+    with pytest.raises(FormatError, match=rf"fails on torch\.float32 \[2, {shape[1]}\] \(.*\); is it") as caught:
+        script(torch.ones(*shape), *option)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_of_another_kind_is_refused_in_a_line_that_gives_no_advice_to_run_it(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    """PyTorch's own messages suggest to load the file with `weights_only=False`."""
+    (tmp_path / "text.pth").write_text("<html>404 Not Found</html>")
+    torch.save(nn.Linear(2, 2), tmp_path / "module.pth")
+    np.savez(tmp_path / "arrays.pth", a=np.ones(3))
+    (tmp_path / "arrays.pth.npz").rename(tmp_path / "arrays.pth")
+    names = [scripted(Doubler(), tmp_path / "script.pth").path.name, "text.pth", "module.pth", "arrays.pth"]
+    recwarn.clear()
+    for name in names:
+        with pytest.raises(FormatError) as caught:
+            read_state_dict(open_network(tmp_path / name))
+        message = str(caught.value)
+        assert message.startswith(f"{tmp_path / name}: cannot be read as a state dict (")
+        assert message.endswith("); get the file again")
+        assert len(message) < len(str(tmp_path)) + 160
+        assert not any(part in message for part in ("\n", "\x1b", "arbitrary code", "`False`"))
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
+def test_a_file_that_was_cut_is_refused(tmp_path: Path, share: float) -> None:
+    np.savez(tmp_path / "a.npz", array=np.random.default_rng(0).normal(size=1000))
+    torch.save({"a": torch.randn(1000)}, tmp_path / "a.pth")
+    scripted(Doubler(), tmp_path / "a.pt")
+    readers = {"a.npz": read_arrays, "a.pth": read_state_dict, "a.pt": partial(read_script, device=torch.device("cpu"))}
+    for name, read in readers.items():
+        data = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(data[: int(share * len(data))])
+        with pytest.raises(FormatError, match=r"cannot be read as .* \(.*\); get the file again$") as caught:
+            read(open_network(tmp_path / name))
         assert "\n" not in str(caught.value)
 
 

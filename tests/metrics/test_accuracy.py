@@ -59,8 +59,13 @@ def test_processes_can_be_merged() -> None:
         one.merge(Accuracy(7))
 
 
+@pytest.mark.usefixtures("unchecked_shapes")
 def test_what_is_refused() -> None:
     accuracy = Accuracy(3)
+    with pytest.raises(InputError, match=r"logits of shape \[2, 3\]: expected \[b, views, 3\]"):
+        accuracy.add(torch.zeros(2, 3), torch.zeros(2, dtype=torch.int64))
+    with pytest.raises(InputError, match=r"^3 labels of 2 clips: expected one for each$"):
+        accuracy.add(torch.zeros(2, 1, 3), torch.zeros(3, dtype=torch.int64))
     with pytest.raises(InputError, match=r"logits of shape \[2, 1, 4\]: expected \[b, views, 3\]"):
         accuracy.add(torch.zeros(2, 1, 4), torch.zeros(2, dtype=torch.int64))
     with pytest.raises(InputError, match=r"logits of shape \[2, 0, 3\]"):

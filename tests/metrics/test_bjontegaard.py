@@ -8,7 +8,7 @@ from scipy.integrate import quad
 from scipy.interpolate import PchipInterpolator
 
 from magvit2.errors import InputError
-from magvit2.metrics.bjontegaard import Curve, Method, bd_quality, bd_rate
+from magvit2.metrics.bjontegaard import Curve, Method, bd_quality, bd_rate, quality_at
 
 METHODS: list[Method] = ["pchip", "cubic"]
 ANCHOR: Curve = [(100.0, 28.1), (210.0, 31.0), (450.0, 34.2), (900.0, 36.0), (2000.0, 37.1)]
@@ -77,6 +77,18 @@ def test_random_rising_curves_agree_with_scipy_and_numpy(method: Method, seed: i
     assert bd_quality(anchor, other, method) == pytest.approx(quality, abs=1e-7)
 
 
+EXAMPLE: Curve = [(9487.76, 40.037), (4593.60, 38.615), (2486.44, 36.845), (1358.24, 34.851)]
+EXAMPLE_OTHER: Curve = [(9787.80, 40.121), (4469.00, 38.651), (2451.52, 36.970), (1356.24, 34.987)]
+
+
+@pytest.mark.parametrize(("method", "rate", "quality"), [("pchip", -4.4174853506, 0.1196927854),
+                                                         ("cubic", -4.4204627061, 0.1204094191)])  # fmt: skip
+def test_the_example_of_another_package_has_its_values(method: Method, rate: float, quality: float) -> None:
+    """The curves in the documentation of `bjontegaard` (FAU), and what its version 1.3.0 makes of them."""
+    assert bd_rate(EXAMPLE, EXAMPLE_OTHER, method) == pytest.approx(rate, abs=1e-8)
+    assert bd_quality(EXAMPLE, EXAMPLE_OTHER, method) == pytest.approx(quality, abs=1e-9)
+
+
 def test_the_default_is_pchip_which_two_straight_points_suffice_for() -> None:
     anchor, other = [(100.0, 30.0), (1000.0, 40.0)], [(50.0, 30.0), (500.0, 40.0)]
     assert bd_rate(anchor, other) == pytest.approx(-50)
@@ -87,6 +99,17 @@ def test_quality_between_the_points_of_one_curve_only_counts_where_both_are() ->
     """The other curve goes on to a quality that the anchor never reaches: that part changes nothing much."""
     longer = [*scaled(ANCHOR, rate=0.8), (9000.0, 45.0)]
     assert bd_rate(ANCHOR, longer) == pytest.approx(-20, abs=1.5)
+
+
+def test_the_quality_at_a_rate_is_scipy_s_and_that_of_the_points_at_theirs() -> None:
+    expected = PchipInterpolator(np.log([rate for rate, _ in ANCHOR]), [quality for _, quality in ANCHOR])
+    for rate in np.geomspace(100.001, 1999.9, 40):
+        assert quality_at(ANCHOR, float(rate)) == pytest.approx(float(expected(np.log(rate))))
+    for rate, quality in ANCHOR:
+        assert quality_at(ANCHOR[::-1], rate) == pytest.approx(quality)
+    for rate in (99.0, 2001.0, 0.0):
+        with pytest.raises(InputError, match=rf"a rate of {rate:g} lies outside the curve's \(100 to 2000\)"):
+            quality_at(ANCHOR, rate)
 
 
 BAD: list[tuple[Curve, Method, str]] = [

@@ -39,6 +39,18 @@ def test_random_ids_against_numpy(seed: int) -> None:
     assert usage.bit_entropies.tolist() == pytest.approx([entropy_bits(np.array([p, 1 - p])) for p in ones])
 
 
+def test_digits_of_any_radix_against_numpy() -> None:
+    """Their entropies are shares of the most that a digit can have."""
+    radices, rng = (8, 5, 3), np.random.default_rng(0)
+    digits = [np.minimum(rng.geometric(0.4, 500) - 1, radix - 1) for radix in radices]
+    ids = digits[0] + 8 * digits[1] + 40 * digits[2]
+    usage = counted(ids, TokenSpace(radices, strides=(4, 8, 8)))
+    shares = [np.bincount(digit, minlength=radix) / 500 for digit, radix in zip(digits, radices, strict=True)]
+    expected = [entropy_bits(share) / math.log2(radix) for share, radix in zip(shares, radices, strict=True)]
+    assert usage.digit_entropies.tolist() == pytest.approx(expected)
+    assert usage.entropy_bits == pytest.approx(entropy_bits(np.bincount(ids) / 500))
+
+
 def test_the_parts_that_ids_come_in_do_not_matter() -> None:
     ids = np.random.default_rng(0).integers(0, 64, (10, 3, 3))
     once, often = counted(ids, num_parts=1), counted(ids[::-1].copy(), num_parts=10)
@@ -71,6 +83,22 @@ def test_without_ids_there_is_nothing_to_say() -> None:
     usage = CodeUsage(SPACE)
     assert (usage.num_tokens, usage.num_distinct, usage.usage, usage.entropy_bits) == (0, 0, 0.0, 0.0)
     assert usage.bit_entropies.isnan().all()
+
+
+@pytest.mark.usefixtures("unchecked_shapes")
+@pytest.mark.parametrize(
+    ("ids", "problem"),
+    [
+        (torch.tensor([0, 64]), r"^ids from 0 to 64: expected 0 to 63"),
+        (torch.tensor([-1]), r"^ids from -1 to -1: expected 0 to 63"),
+        (torch.tensor([1.0, math.nan]), r"^ids of torch.float32: expected integers$"),
+    ],
+)
+def test_ids_of_another_space_are_refused_and_not_counted(ids: torch.Tensor, problem: str) -> None:
+    usage = CodeUsage(SPACE)
+    with pytest.raises(InputError, match=problem):
+        usage.add(ids)
+    assert usage.num_tokens == 0
 
 
 def test_a_vocabulary_of_2_to_the_18_is_counted_by_what_is_seen() -> None:

@@ -114,6 +114,37 @@ def test_frames_of_two_sizes_are_refused(metric: Any) -> None:
         metric(flat(0, 12, 13), flat(0, 13, 12))
 
 
+@pytest.mark.usefixtures("unchecked_shapes")
+@pytest.mark.parametrize("metric", [psnr, ssim, FrameQuality().add])
+@pytest.mark.parametrize(
+    ("frame", "given"),
+    [
+        (np.full((12, 12, 3), math.nan), r"\(12, 12, 3\) of float64"),
+        (np.full((12, 12, 3), math.inf, np.float32), r"\(12, 12, 3\) of float32"),
+        (np.zeros((12, 12, 3), np.int64), r"\(12, 12, 3\) of int64"),
+        (np.zeros((12, 12), np.uint8), r"\(12, 12\) of uint8"),
+        (np.zeros((12, 12, 4), np.uint8), r"\(12, 12, 4\) of uint8"),
+        (np.zeros((2, 12, 12, 3), np.uint8), r"\(2, 12, 12, 3\) of uint8"),
+        (np.zeros((0, 12, 3), np.uint8), r"\(0, 12, 3\) of uint8"),
+    ],
+    ids=["nan", "inf", "integers", "grey", "alpha", "clip", "no row"],
+)
+def test_what_is_no_frame_is_refused(metric: Any, frame: np.ndarray, given: str) -> None:
+    for pair in ((flat(0), frame), (frame, flat(0)), (frame, frame)):
+        with pytest.raises(InputError, match=rf"^frames {given}: expected uint8 \[H, W, 3\] of one pixel or more$"):
+            metric(*pair)
+
+
+@pytest.mark.usefixtures("unchecked_shapes")
+def test_a_refused_frame_is_not_counted() -> None:
+    quality = FrameQuality()
+    quality.add(flat(10), flat(20))
+    with pytest.raises(InputError, match="expected the same size"):
+        quality.add(flat(10), flat(10, 13, 12))
+    assert quality.num_frames == 1
+    assert quality.psnr == pytest.approx(20 * math.log10(255 / 10))
+
+
 def test_ssim_without_torchmetrics_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     real_import = builtins.__import__
 

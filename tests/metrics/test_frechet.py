@@ -1,4 +1,4 @@
-"""Fréchet distances: closed forms, SciPy's matrix square root, singular covariances, and any way to batch samples."""
+"""Fréchet distances: closed forms, SciPy, torchmetrics, singular covariances, and any way to batch samples."""
 
 import math
 from collections.abc import Sequence
@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 import torch
 from scipy.linalg import sqrtm
+from torch import nn
+from torch.nn import functional
+from torchmetrics.image.fid import FrechetInceptionDistance
 
 from magvit2.errors import InputError
 from magvit2.metrics.frechet import FrechetDistance, Gaussian, frechet_distance
@@ -60,6 +63,14 @@ def test_against_scipy_s_matrix_square_root(n: int, d: int) -> None:
     print(n, d, found, abs(found / expected - 1))
     assert found == pytest.approx(expected, rel=1e-9)
     assert frechet_distance(fitted(two), fitted(one)) == pytest.approx(found, rel=1e-12)
+
+
+def test_two_samples_a_side_in_a_thousand_dimensions() -> None:
+    """Covariances of rank 1, a a^T and b b^T: the closed form is |shift|^2 + |a|^2 + |b|^2 - 2 |a . b|."""
+    one, two = correlated(2, 1000, 0), correlated(2, 1000, 1, shift=0.2)
+    a, b = ((x[0] - x[1]) / math.sqrt(2) for x in (one, two))
+    expected = ((one.mean(0) - two.mean(0)) ** 2).sum() + a @ a + b @ b - 2 * abs(a @ b)
+    assert frechet_distance(fitted(one), fitted(two)) == pytest.approx(expected, rel=1e-10)
 
 
 def test_no_distance_to_itself_also_where_samples_are_few() -> None:
@@ -160,7 +171,7 @@ def test_features_that_are_no_features() -> None:
     for bad in (math.nan, math.inf):
         with pytest.raises(InputError, match="features hold NaN or infinity"):
             gaussian.add(torch.tensor([[0.0, bad, 1.0]]))
-    with pytest.raises(InputError, match="features of 4 dimensions: the ones before had 3"):
+    with pytest.raises(InputError, match=r"^features of 4 dimensions: the ones before had 3$"):
         gaussian.add(torch.ones(2, 4))
     with pytest.raises(InputError, match="no samples"):
         _ = Gaussian().mean
@@ -181,6 +192,60 @@ class MeanColour:
 
 def frames(seed: int, n: int = 30) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 200 + seed, (n, 4, 5, 3), dtype=np.uint8)
+
+
+@pytest.mark.usefixtures("unchecked_shapes")
+@pytest.mark.parametrize("shape", [(3,), (2, 3, 4), (2, 0)])
+def test_features_are_samples_by_dimensions(shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match=r"^features of shape \[.*\]: expected \[samples, dimensions\]$"):
+        Gaussian().add(torch.zeros(shape))
+
+
+class Patches(nn.Module):
+    """A network of planes: the means of 4 x 4 patches of every channel, 48 features."""
+
+    def forward(self, planes: torch.Tensor) -> torch.Tensor:
+        return functional.adaptive_avg_pool2d(planes.float(), 4).flatten(1)
+
+
+class PatchEmbedding:
+    """The same of frames."""
+
+    name, ddof, num_frames, protocol = "fd-patches", 1, 1, "fd-patches: by hand"
+
+    def __call__(self, items: np.ndarray) -> torch.Tensor:
+        return Patches()(torch.from_numpy(items).permute(0, 3, 1, 2))
+
+
+@pytest.mark.parametrize("n", [200, 20])
+def test_against_torchmetrics_also_with_fewer_samples_than_dimensions(n: int) -> None:
+    """Its FID with another network; it returns a float32."""
+    rng = np.random.default_rng(0)
+    real, made = (rng.integers(0, top, (n, 8, 12, 3), dtype=np.uint8) for top in (256, 200))
+    theirs = FrechetInceptionDistance(feature=Patches()).set_dtype(torch.float64)
+    ours = FrechetDistance(PatchEmbedding())
+    for items, is_real in ((real, True), (made, False)):
+        theirs.update(torch.from_numpy(items).permute(0, 3, 1, 2), real=is_real)
+        (ours.add_real if is_real else ours.add)(items)
+    assert ours.value == pytest.approx(float(theirs.compute()), rel=1e-6)
+
+
+@pytest.mark.parametrize(("num_real", "num_made", "count"), [(0, 5, 0), (5, 0, 0), (1, 5, 1), (5, 1, 1)])
+def test_a_side_without_samples_or_with_one_has_no_distance(num_real: int, num_made: int, count: int) -> None:
+    metric = FrechetDistance(MeanColour())
+    metric.add_real(frames(0)[:num_real])
+    metric.add(frames(1)[:num_made])
+    with pytest.raises(InputError, match=rf"^{count} sample\(s\): a covariance expects 2 or more$"):
+        _ = metric.value
+
+
+def test_a_network_that_gives_nan_is_refused() -> None:
+    class Broken(MeanColour):
+        def __call__(self, items: np.ndarray) -> torch.Tensor:
+            return torch.full((len(items), 3), math.nan)
+
+    with pytest.raises(InputError, match=r"^features hold NaN or infinity: expected finite numbers$"):
+        FrechetDistance(Broken()).add(frames(0))
 
 
 def test_folds_are_each_held_against_all_real_frames() -> None:

@@ -134,3 +134,50 @@ def test_processes_can_be_merged(tmp_path: Path) -> None:
     assert one.value == pytest.approx(whole.value, rel=1e-9)
     with pytest.raises(InputError, match="expected one protocol"):
         one.merge(ClipDistance(embed, Windows(16, 2), num_folds=1))
+
+
+CONVENTIONS = ("fvd-styleganv", "fvd-videogpt")
+
+
+def distance_of(name: str, folder: Path) -> ClipDistance:
+    if name == "fvd-videogpt":
+        return ClipDistance(ported(folder), num_folds=1)
+    torch.jit.script(StubScript()).save(str(folder / "i3d_torchscript.pt"))
+    return ClipDistance(load_scripted_i3d(folder), num_folds=1)
+
+
+@pytest.mark.parametrize("name", CONVENTIONS)
+def test_clips_have_no_distance_to_themselves_and_more_with_more_noise(tmp_path: Path, name: str) -> None:
+    rng = np.random.default_rng(0)
+    real = rng.integers(60, 190, (6, 1, 1, 1, 3)) + rng.integers(0, 20, (6, 16, 6, 7, 3))
+    values = []
+    for amount in (0, 4, 12, 40):
+        metric = distance_of(name, tmp_path)
+        noise = np.random.default_rng(1).normal(0, amount, real.shape)
+        for clip, other in zip(real, np.clip(real + noise, 0, 255), strict=True):
+            metric.add_real(clip.astype(np.uint8))
+            metric.add(other.astype(np.uint8))
+        values.append(metric.value)
+    assert values == sorted(values)
+    assert 0 <= values[0] < 1e-6 * values[1]
+
+
+@pytest.mark.parametrize("name", CONVENTIONS)
+def test_one_clip_or_none_on_a_side_has_no_distance(tmp_path: Path, name: str) -> None:
+    for count in (0, 1):
+        metric = distance_of(name, tmp_path)
+        for clip in clips(0):
+            metric.add_real(clip)
+        for clip in clips(1)[:count]:
+            metric.add(clip)
+        with pytest.raises(InputError, match=rf"^{count} sample\(s\): a covariance expects 2 or more$"):
+            _ = metric.value
+
+
+@pytest.mark.usefixtures("unchecked_shapes")
+@pytest.mark.parametrize("name", CONVENTIONS)
+def test_what_is_no_clip_of_bytes_is_refused(tmp_path: Path, name: str) -> None:
+    metric = distance_of(name, tmp_path)
+    for bad in (np.full((16, 6, 7, 3), np.nan), np.zeros((16, 6, 7, 1), np.uint8), np.zeros((16, 6, 7), np.uint8)):
+        with pytest.raises(InputError, match=r"^frames \(1, 16, 6, 7.*: expected uint8 \[n, T, H, W, 3\]"):
+            metric.add(bad)

@@ -1,4 +1,4 @@
-"""FID and Inception score: a stub that gives its input back, and NumPy."""
+"""FID and Inception score: a stub that gives its input back, NumPy and torchmetrics."""
 
 import math
 from pathlib import Path
@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torchmetrics.image.inception import InceptionScore as TorchmetricsScore
 
 from magvit2.errors import InputError
 from magvit2.features import InceptionNetwork, load_inception
@@ -66,6 +67,23 @@ def test_the_extremes(network: InceptionNetwork) -> None:
     assert unsure.spread == pytest.approx(0, abs=1e-12)
 
 
+class Logits(nn.Module):
+    """What the stub takes the softmax of."""
+
+    def forward(self, img: Tensor) -> Tensor:
+        return img.float().mean(dim=[2, 3]) / 10
+
+
+def test_against_torchmetrics_in_one_split(network: InceptionNetwork) -> None:
+    """It shuffles samples before it splits them, so that only one split is the same."""
+    frames = np.random.default_rng(1).integers(0, 256, (64, 4, 4, 3), dtype=np.uint8)
+    theirs = TorchmetricsScore(feature=Logits(), splits=1)
+    theirs.update(torch.from_numpy(frames).permute(0, 3, 1, 2))
+    score = InceptionScore(network, 1)
+    score.add(frames)
+    assert 1.05 < score.value == pytest.approx(float(theirs.compute()[0]), rel=1e-5)
+
+
 def test_samples_that_come_class_by_class_are_spread_over_the_splits(network: InceptionNetwork) -> None:
     score = InceptionScore(network)
     for label in range(5):
@@ -102,9 +120,14 @@ def test_processes_can_be_merged(network: InceptionNetwork) -> None:
 
 def test_what_is_no_probability(network: InceptionNetwork) -> None:
     score = InceptionScore(network, 2)
+    with pytest.raises(InputError, match="0 samples: 2 splits expect at least one each"):
+        _ = score.value
     for bad in ([[0.5, 0.4]], [[1.5, -0.5]], [[math.nan, 1.0]]):
         with pytest.raises(InputError, match="rows of 0 or more that sum to 1"):
             score.add_probabilities(torch.tensor(bad))
+    with pytest.raises(InputError, match="rows of 0 or more"):
+        score.add_probabilities(torch.tensor([[0.5, 0.5], [0.5, 0.4]]))
+    assert score.num_samples == 0  # nothing of a batch that is refused
     score.add_probabilities(torch.eye(3)[:1])
     with pytest.raises(InputError, match="probabilities of 4 classes: the ones before had 3"):
         score.add_probabilities(torch.eye(4))
@@ -129,3 +152,13 @@ def test_fid_is_the_frechet_distance_of_features(network: InceptionNetwork) -> N
     assert metric.value == pytest.approx(expected, rel=1e-9)
     assert metric.name == "fid"
     assert "6 real, 6, covariance over n - 1" in metric.protocol
+
+
+@pytest.mark.usefixtures("unchecked_shapes")
+def test_what_are_no_frames_is_refused(network: InceptionNetwork) -> None:
+    for metric in (fid(network), InceptionScore(network)):
+        for bad in (np.full((2, 8, 8, 3), math.nan), np.zeros((2, 8, 8, 4), np.uint8), np.zeros((2, 8, 8), np.uint8)):
+            with pytest.raises(InputError, match=r"^frames \(2, 8, 8.*: expected uint8 \[n, H, W, 3\]"):
+                metric.add(bad)
+    with pytest.raises(InputError, match="rows of 0 or more that sum to 1"):
+        InceptionScore(network).add_probabilities(torch.ones(1))

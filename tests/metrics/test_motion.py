@@ -31,6 +31,20 @@ def test_statistics_by_hand() -> None:
     assert values == pytest.approx([1.75 / 4, 3.6875**0.5, 5 / 3, 4 * (-1 * 1 + 0 * 0 + 1 * 4) / 3])
 
 
+def test_a_clip_s_numbers_by_numpy(data_dir: Path) -> None:
+    """From the network's features on: the projection and the four statistics of each of 32 of them, in this order."""
+    network, file = load_mobilenet(data_dir / "nets")
+    embed = MotionEmbedding(network, file, 5)
+    clips = np.random.default_rng(0).integers(0, 256, (2, 5, 40, 48, 3), dtype=np.uint8)
+    matrix = np.random.RandomState(0).standard_normal((1280, 32)) / np.sqrt(32)
+    for clip, found in zip(clips, embed(clips).numpy(), strict=True):
+        x = embed._embed_frames(clip).numpy().astype(np.float64) @ matrix
+        speed = np.abs(np.diff(x, axis=0))
+        trend = (speed * np.array([-1, -1 / 3, 1 / 3, 1])[:, None]).mean(0)
+        expected = np.concatenate([x.mean(0) / 4, x.std(0), speed.mean(0), 4 * trend])
+        assert found == pytest.approx(expected, rel=1e-4, abs=1e-5)
+
+
 def test_each_statistic_sees_its_own() -> None:
     x = torch.randn(5, NUM_FRAMES, 3).double().cumsum(1)
     mean, std, speed, trend = motion_statistics(x).split(3, dim=1)
@@ -161,3 +175,29 @@ def test_frames_alone_do_not_see_order_and_clips_do(data_dir: Path) -> None:
         print(name, frames.value, motion.value)
         assert frames.value < 1e-6 * scale
         assert motion.value > 1
+
+
+def test_frames_alone_do_not_see_that_clips_stand_still_and_clips_do(data_dir: Path) -> None:
+    """Eight clips begin at the eight frames of one and go round; frozen at their first frames, they show them all."""
+    clip = real_clips(data_dir, every=80)[0][:8]
+    turned = [np.roll(clip, -start, axis=0) for start in range(8)]
+    frozen = [np.repeat(one[:1], 8, axis=0) for one in turned]
+    features = load_mobilenet_embedding(data_dir / "nets")(clip)
+    one, two = Gaussian(), Gaussian()
+    one.add(torch.cat([features] * 8))
+    two.add(features.repeat_interleave(8, dim=0))
+    motion = fd_mbv2_t(data_dir / "nets", Windows(8))
+    for real, made in zip(turned, frozen, strict=True):
+        motion.add_real(real)
+        motion.add(made)
+    assert frechet_distance(one, two) < 1e-6 * float(features.var(dim=0).sum())
+    assert motion.value > 1
+
+
+@pytest.mark.usefixtures("unchecked_shapes")
+def test_what_are_no_frames_or_clips_is_refused(data_dir: Path) -> None:
+    frames, clips = fd_mbv2(data_dir / "nets"), fd_mbv2_t(data_dir / "nets", Windows(3))
+    for bad in (np.full((3, 32, 32, 3), np.nan), np.zeros((3, 32, 32, 1), np.uint8), np.zeros((3, 0, 32, 3), np.uint8)):
+        for metric in (frames, clips):
+            with pytest.raises(InputError, match=r"^frames \(3, .*: expected uint8 \[n, H, W, 3\] of one pixel"):
+                metric.add(bad)

@@ -61,3 +61,15 @@ def test_processes_can_be_merged() -> None:
 def test_frames_of_two_sizes_are_refused() -> None:
     with pytest.raises(InputError, match=r"frames of shapes \(5, 24, 32, 3\) and \(4, 24, 32, 3\): expected the same"):
         PerceptualDistance(network()).add(frames(0), frames(1, 4))
+
+
+@pytest.mark.usefixtures("unchecked_shapes")
+def test_floats_and_frames_too_small_for_the_network_are_refused() -> None:
+    metric = PerceptualDistance(network())
+    with pytest.raises(InputError, match=r"^frames \(5, 24, 32, 3\) of float64: expected uint8 \[n, H, W, 3\]"):
+        metric.add(frames(0), np.full((5, 24, 32, 3), math.nan))
+    with pytest.raises(InputError, match=r"^frames of 16 pixels a side: psq expects 17 or more$"):
+        metric.add(frames(0)[:, :16], frames(1)[:, :16])
+    with pytest.raises(InputError, match=r"\(5, 0, 32, 3\) of uint8: expected uint8 .* of one pixel or more$"):
+        metric.add(frames(0)[:, :0], frames(1)[:, :0])
+    assert metric.num_frames == 0

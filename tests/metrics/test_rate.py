@@ -84,6 +84,12 @@ def test_ids_that_repeat_in_time_are_cheap_only_for_the_coder_that_looks_back() 
     assert rate.adaptive_bits < 0.25 * rate.raw_bits
 
 
+def test_raw_bits_are_log2_of_the_vocabulary_whatever_its_digits() -> None:
+    rate = counted(np.zeros((2, 3, 4), np.int64), space=TokenSpace((8, 5, 3), (4, 8, 8)))
+    assert rate.raw_bits == pytest.approx(24 * math.log2(120))
+    assert rate.per_pixel(rate.raw_bits) == pytest.approx(24 * math.log2(120) / PIXELS)
+
+
 def test_zero_order_bits_by_hand() -> None:
     rate = counted(np.array([[[0, 0, 0, 1]]]))  # 3/4 and 1/4
     assert rate.zero_order_bits == pytest.approx(4 * (0.75 * math.log2(4 / 3) + 0.25 * 2))
@@ -135,6 +141,24 @@ def test_ids_of_another_space_are_refused_and_change_nothing() -> None:
     with pytest.raises(InputError, match="expected 0 to 63"):
         rate.add(torch.full((1, 2, 2), 64), PIXELS)
     assert dict(rate.results()) == before
+
+
+@pytest.mark.usefixtures("unchecked_shapes")
+@pytest.mark.parametrize(
+    ("ids", "num_pixels", "given"),
+    [
+        (torch.zeros(1, 2, 3, 4, dtype=torch.int64), 10, r"\[1, 2, 3, 4\] of torch.int64, for 10 pixels"),
+        (torch.zeros(2, 3, dtype=torch.int64), 10, r"\[2, 3\] of torch.int64, for 10 pixels"),
+        (torch.zeros(1, 2, 3), 10, r"\[1, 2, 3\] of torch.float32, for 10 pixels"),
+        (torch.zeros(1, 2, 3, dtype=torch.int64), 0, r"\[1, 2, 3\] of torch.int64, for 0 pixels"),
+    ],
+    ids=["batch", "frame", "floats", "no pixels"],
+)
+def test_what_is_no_clip_of_ids_is_refused(ids: torch.Tensor, num_pixels: int, given: str) -> None:
+    rate = IdRate(SPACE)
+    with pytest.raises(InputError, match=rf"^ids {given}: expected integers \[t, h, w\] of one clip"):
+        rate.add(ids, num_pixels)
+    assert rate.num_tokens == 0
 
 
 @pytest.mark.parametrize("space", [SPACE, TokenSpace((8, 5, 3), (4, 8, 8))])

@@ -1,4 +1,4 @@
-"""MS-SSIM against SciPy's filters, pooled PSNR against NumPy, and the sizes that have which."""
+"""MS-SSIM against SciPy's filters and TensorFlow's values, pooled PSNR against NumPy, and the sizes that have which."""
 
 import math
 
@@ -75,6 +75,44 @@ def test_ms_ssim_is_what_scipy_s_filters_give(size: tuple[int, int], name: MsSsi
     assert ms_ssim(frame, other, name) == pytest.approx(expected, abs=1e-10)
 
 
+def counted_picture(height: int, width: int) -> np.ndarray:
+    """Structure at every scale in integers alone, the same wherever it is made."""
+    y, x = np.mgrid[0:height, 0:width]
+    planes = [
+        (x * (3 + c) + y * 5) % 97 + (x // 7 + y // 5 + c) % 5 * 20 + (x * x + y * y * (c + 1)) // 50 % 53
+        for c in range(3)
+    ]
+    return np.stack(planes, axis=-1).astype(np.uint8)
+
+
+def counted_noise(frame: np.ndarray, amount: int) -> np.ndarray:
+    y, x = np.mgrid[0 : frame.shape[0], 0 : frame.shape[1]]
+    noise = (x * 7919 + y * 104729) % (2 * amount + 1) - amount
+    return np.clip(frame + noise[..., None], 0, 255).astype(np.uint8)
+
+
+# What tf.image.ssim_multiscale of TensorFlow 2.21 gives in float32, max_val 255; below 176 pixels with the first three
+# power factors over their sum.
+TENSORFLOW = {
+    (176, 176, 6): 0.99820477,
+    (176, 176, 60): 0.93167943,
+    (180, 203, 60): 0.93171233,
+    (240, 320, 6): 0.99819094,
+    (47, 61, 6): 0.99674624,
+    (64, 64, 60): 0.88855261,
+    (144, 187, 60): 0.89384413,
+}
+
+
+@pytest.mark.parametrize(("height", "width", "amount"), TENSORFLOW)
+def test_ms_ssim_is_tensorflow_s(height: int, width: int, amount: int) -> None:
+    frame = counted_picture(height, width)
+    name = ms_ssim_name(height, width)
+    assert name is not None
+    found = ms_ssim(frame, counted_noise(frame, amount), name)
+    assert found == pytest.approx(TENSORFLOW[height, width, amount], abs=5e-6)
+
+
 def test_torchmetrics_mirrors_borders_and_pools_channels_which_makes_little_of_a_large_frame() -> None:
     frame = picture(240, 320)
     planes = [torch.from_numpy(x).permute(2, 0, 1)[None].float() for x in (frame, noisy(frame, 30))]
@@ -115,7 +153,8 @@ def test_frames_below_44_pixels_have_none() -> None:
 def test_a_clip_s_ms_ssim_is_the_mean_over_its_frames_and_says_its_name() -> None:
     pairs = [FramePair(picture(48, 64, seed), noisy(picture(48, 64, seed), 10 * seed)) for seed in range(3)]
     quality = MultiScaleSsim()
-    assert list(quality.watch(pairs)) == pairs
+    for pair in pairs:
+        quality.add(pair.original, pair.decoded)
     assert (quality.num_frames, quality.name) == (3, "ms-ssim-3")
     assert quality.mean == pytest.approx(np.mean([ms_ssim(p.original, p.decoded, "ms-ssim-3") for p in pairs]))
     assert math.isnan(MultiScaleSsim().mean)
@@ -136,9 +175,10 @@ def test_frames_of_other_sizes_are_refused() -> None:
 def test_pooled_psnr_is_that_of_all_frames_together() -> None:
     frames = np.stack([picture(20, 24, seed) for seed in range(3)])
     others = np.stack([noisy(frame, amount) for frame, amount in zip(frames, (1, 8, 50), strict=True)])
-    pairs = [FramePair(frame, other) for frame, other in zip(frames, others, strict=True)]
     pooled, per_frame = PooledPsnr(), FrameQuality()
-    assert list(pooled.watch(per_frame.watch(pairs))) == pairs
+    for frame, other in zip(frames, others, strict=True):
+        pooled.add(frame, other)
+        per_frame.add(frame, other)
     error = np.mean((frames.astype(float) - others) ** 2)
     assert pooled.psnr == pytest.approx(10 * math.log10(255**2 / error))
     assert pooled.psnr < per_frame.psnr - 1  # one bad frame drowns the good ones
@@ -150,3 +190,24 @@ def test_pooled_psnr_of_nothing_and_of_no_error() -> None:
     assert math.isnan(pooled.psnr)
     pooled.add(picture(20, 20), picture(20, 20))
     assert pooled.psnr == 100.0
+
+
+@pytest.mark.usefixtures("unchecked_shapes")
+@pytest.mark.parametrize("bad", [math.nan, math.inf, 0.5])
+def test_floats_are_no_frames_whatever_they_hold(bad: float) -> None:
+    frame, other = picture(44, 44), np.full((44, 44, 3), bad)
+    for metric in (ms_ssim, MultiScaleSsim().add, PooledPsnr().add):
+        for pair in ((frame, other), (other, frame)):
+            with pytest.raises(InputError, match=r"^frames \(44, 44, 3\) of float64: expected uint8 \[H, W, 3\]"):
+                metric(*pair)  # type: ignore[operator]
+
+
+@pytest.mark.usefixtures("unchecked_shapes")
+def test_what_was_refused_is_not_counted() -> None:
+    quality, pooled = MultiScaleSsim(), PooledPsnr()
+    for metric in (quality, pooled):
+        metric.add(picture(44, 45), picture(44, 45))
+        with pytest.raises(InputError):
+            metric.add(picture(44, 45), picture(45, 44))
+        assert metric.num_frames == 1
+    assert (quality.mean, pooled.psnr) == (1.0, 100.0)

@@ -1,10 +1,11 @@
-"""VMAF: untouched clips, coarser codecs, another call of FFmpeg, and clips that have none."""
+"""VMAF: untouched clips, coarser codecs, another call of FFmpeg, the model's own regression, clips that have none."""
 
 import json
 import subprocess
 import sys
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,6 +71,54 @@ def test_a_real_clip_against_a_direct_call_of_ffmpeg(data_dir: Path, tmp_path: P
         assert ours == pytest.approx(direct, abs=1e-4)
 
 
+def svm_scores(model: dict[str, Any], features: np.ndarray) -> np.ndarray:
+    """VMAF's support-vector regression (Li et al. 2016) on [frames, 6] features, by the file that libvmaf has in it."""
+    _, *slopes = model["slopes"]
+    _, *intercepts = model["intercepts"]
+    x = features * slopes + intercepts
+    head, _, body = model["model"].partition("SV\n")
+    settings = dict(line.split(" ", 1) for line in head.splitlines() if " " in line)
+    weights, vectors = [], np.zeros((int(settings["total_sv"]), x.shape[1]))
+    for vector, line in zip(vectors, body.splitlines(), strict=True):
+        weight, *entries = line.split()
+        weights.append(float(weight))
+        for entry in entries:  # those that are not 0
+            index, _, value = entry.partition(":")
+            vector[int(index) - 1] = float(value)
+    kernel = np.exp(-float(settings["gamma"]) * ((x[:, None] - vectors) ** 2).sum(axis=2))
+    scores = (kernel @ np.array(weights) - float(settings["rho"]) - model["intercepts"][0]) / model["slopes"][0]
+    return np.clip(scores, *model["score_clip"])
+
+
+def logged_frames(frames: np.ndarray, decoded: np.ndarray, folder: Path, name: str) -> list[dict[str, float]]:
+    """What libvmaf says of every frame, its features among it, by a call of FFmpeg of the test's own."""
+    inputs = []
+    for stem, clip in (("coded", to_yuv420(decoded)), ("true", to_yuv420(frames))):
+        (folder / stem).write_bytes(clip.planes())
+        height, width = clip.coded_size
+        inputs += f"-f rawvideo -pix_fmt yuv420p -s {width}x{height} -r 25 -i {folder / stem}".split()
+    log = folder / "log.json"
+    graph = f"[0:v][1:v]libvmaf=model=version={name}:log_fmt=json:log_path={log}"
+    subprocess.run([ffmpeg_path(), *inputs, "-lavfi", graph, "-f", "null", "-"], check=True, capture_output=True)
+    return [frame["metrics"] for frame in json.loads(log.read_text())["frames"]]
+
+
+@pytest.mark.parametrize(("name", "ending"), [("vmaf_v0.6.1", ""), ("vmaf_v0.6.1neg", "_egl_1")])
+def test_scores_are_the_published_regression_on_libvmaf_s_features(
+    data_dir: Path, tmp_path: Path, name: str, ending: str
+) -> None:
+    """The support vectors of the model's file, evaluated here; features are logged with six decimals."""
+    model = json.loads((data_dir / "nets" / f"{name}.json").read_text())["model_dict"]
+    frames = moving()
+    decoded = coded(frames, "x264@crf35")
+    logged = logged_frames(frames, decoded, tmp_path, name)
+    columns = ["integer_adm2" + ending, "integer_motion2", *(f"integer_vif_scale{n}{ending}" for n in range(4))]
+    expected = svm_scores(model, np.array([[frame[column] for column in columns] for frame in logged]))
+    assert expected == pytest.approx([frame["vmaf"] for frame in logged], abs=1e-3)
+    found = vmaf(frames, decoded)
+    assert (found.vmaf_neg if ending else found.vmaf) == pytest.approx(expected.mean(), abs=1e-3)
+
+
 def test_models_are_two_and_neg_gives_nothing_for_sharpening() -> None:
     frames = moving()
     mean = frames.mean(axis=(1, 2), keepdims=True)
@@ -96,9 +145,13 @@ def test_small_frames_are_refused(size: tuple[int, int]) -> None:
 
 
 @pytest.mark.usefixtures("unchecked_shapes")
-def test_clips_of_two_sizes_are_refused() -> None:
-    with pytest.raises(InputError, match="expected the same size"):
+def test_what_are_no_two_clips_of_one_size_is_refused() -> None:
+    with pytest.raises(InputError, match=r"\(3, 64, 96, 3\) and \(2, 64, 96, 3\): expected the same size"):
         vmaf(moving(3), moving(2))
+    with pytest.raises(InputError, match=r"^frames \(2, 64, 96, 3\) of float64: expected uint8 \[n, H, W, 3\]"):
+        vmaf(moving(2), np.full((2, 64, 96, 3), np.nan))
+    with pytest.raises(InputError, match=r"^a clip without frames: VMAF expects one or more$"):
+        vmaf(moving(2)[:0], moving(2)[:0])
 
 
 def test_without_imageio_ffmpeg_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

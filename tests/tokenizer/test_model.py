@@ -1,6 +1,7 @@
 """What a tokenizer promises besides exactness: types, ranges, prefixes of bits, gradients, and errors that say what."""
 
 import dataclasses
+import math
 import warnings
 from typing import Any
 
@@ -92,6 +93,26 @@ def test_clips_that_are_none_are_refused(clips: torch.Tensor) -> None:
     with pytest.raises(InputError, match=r"expected floats \[b, 3, T, H, W\] in \[-1, 1\]") as error:
         random_tokenizer(OURS).encode(clips)
     assert str(tuple(clips.shape)) in str(error.value)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_clips_that_hold_no_numbers_are_refused(bad: float, dtype: torch.dtype) -> None:
+    """One such pixel anywhere, in a clip that is laid out in any way."""
+    tokenizer, clips = random_tokenizer(OURS, dtype), random_clips(2, 5, 8, 8, dtype=dtype)
+    clips[1, 2, 4, 7, 0] = bad
+    for layout in (clips, clips.to(memory_format=torch.channels_last_3d), clips.flip(4)[:, :, :, 1:]):
+        with pytest.raises(InputError, match=r"^clips hold NaN or infinity: expected finite numbers in \[-1, 1\]$"):
+            tokenizer.encode(layout)
+    ids = tokenizer.encode_stream(clips[1].unbind(1))
+    assert torch.equal(next(ids), tokenizer.encode(clips[1:, :, :1])[0])  # the frame before it is no worse for it
+    with pytest.raises(InputError, match=r"^a frame holds NaN or infinity: expected finite numbers in \[-1, 1\]$"):
+        next(ids)
+
+
+def test_values_beyond_the_range_are_the_caller_s_matter() -> None:
+    tokenizer = random_tokenizer(OURS)
+    assert tokenizer.encode(random_clips(1, 1, 8, 8) * 1e30).shape == (1, 1, 1, 1)
 
 
 @pytest.mark.usefixtures("unchecked_shapes")

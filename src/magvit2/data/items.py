@@ -48,14 +48,15 @@ class MediaItem:
         return self.kind != "image"
 
 
-def find_items(source: Path, split: Split = "train") -> list[MediaItem]:
+def find_items(source: Path, split: Split = "train", *, use_lists: bool = True) -> list[MediaItem]:
     """Return the items of a source folder in a fixed order; without an index the split is ignored: all are used.
 
+    Without `use_lists` all are used of UCF-101 too: lists beside a folder of samples say nothing about those.
     Raises InputError where there are none, or where the index is not one.
     """
     if not source.is_dir():
         raise InputError(f"{source}: not a folder; give a folder of videos or images, or one with an {INDEX_NAME}")
-    has_index, ucf_list = (source / INDEX_NAME).is_file(), _ucf_list(source, split)
+    has_index, ucf_list = (source / INDEX_NAME).is_file(), _ucf_list(source, split) if use_lists else None
     if ucf_list is not None and not has_index:
         return _read_ucf_list(source, ucf_list)
     items = _read_index(source, split) if has_index else _scan(source)
@@ -65,11 +66,11 @@ def find_items(source: Path, split: Split = "train") -> list[MediaItem]:
     return items
 
 
-def scope_of(source: Path, split: str) -> str:
+def scope_of(source: Path, split: str, *, use_lists: bool = True) -> str:
     """Return what `find_items` takes of a source, in words."""
     if (source / INDEX_NAME).is_file():
         return f"split {split}"
-    ucf_list = _ucf_list(source, split)
+    ucf_list = _ucf_list(source, split) if use_lists else None
     return f"UCF-101 {ucf_list.name}" if ucf_list is not None else "no index, all items"
 
 

@@ -66,6 +66,7 @@ class TokenizerContender:
 
     def __init__(self, name: str, tokenizer: Tokenizer) -> None:
         self.name = name
+        self.config = tokenizer.config
         self._tokenizer = tokenizer
         self.space: TokenSpace | None = tokenizer.space
         self._bits_per_id = math.log2(tokenizer.space.vocab_size)

@@ -6,12 +6,11 @@ no part holds, with any number of processes.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from magvit2.errors import InputError
-from magvit2.evaluation.reconstruction import Bench, Numbered, Progress, measure
 from magvit2.evaluation.tally import Tally
 
 STATE_FOLDER = "state"
@@ -19,6 +18,19 @@ SAVE_EVERY_S = 30.0
 _MAX_SHARE_OF_SAVING = 0.1
 
 Settings = dict[str, Any]
+Progress = Callable[[int], None]
+"""Called with the number of items that are done."""
+
+Item = TypeVar("Item")
+Item_contra = TypeVar("Item_contra", contravariant=True)
+
+
+@runtime_checkable
+class Measuring(Protocol[Item_contra]):
+    """What items are measured with, in this process."""
+
+    def measure(self, items: Sequence[tuple[int, Item_contra]], tally: Tally) -> Iterator[int]:
+        """Measure items one after another into `tally`; yield an item's index as soon as it is counted."""
 
 
 def part_path(state: Path, number: int) -> Path:
@@ -74,8 +86,8 @@ def _pairs(found: Settings, wanted: Settings, above: str = "") -> list[tuple[str
 
 
 def measure_part(
-    bench: Bench,
-    items: Sequence[Numbered],
+    bench: Measuring[Item],
+    items: Sequence[tuple[int, Item]],
     tally: Tally,
     path: Path | None,
     settings: Settings,
@@ -84,7 +96,7 @@ def measure_part(
 ) -> None:
     """Measure items into `tally`, writing it to `path` (if any) now and then, at the end at the latest."""
     next_save = time.monotonic() + save_every_s
-    for count, _ in enumerate(measure(bench, items, tally), 1):
+    for count, _ in enumerate(bench.measure(items, tally), 1):
         start = time.monotonic()
         if path is not None and start >= next_save:
             tally.save(path, settings)

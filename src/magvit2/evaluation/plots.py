@@ -1,5 +1,7 @@
 """Pictures of an evaluation: quality against rate, and contact sheets of clips. The only door to matplotlib."""
 
+import itertools
+import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from magvit2.data.frames import Frames
 from magvit2.errors import MissingDependencyError
+from magvit2.evaluation.rate_curves import find_curves
 from magvit2.store import replacing
 
 if TYPE_CHECKING:
@@ -25,6 +28,8 @@ _PANELS = (
 _COLOURS = ("#d62728", "#1f77b4", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf", "#e377c2", "#8c564b", "#bcbd22")
 _FLOOR_COLOUR = "#7f7f7f"
 _MARKERS = "osD^vP*X<>ph"
+_MIN_TICKS = 4
+_DIGITS = ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7))
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,8 @@ def draw_rate_quality(
 ) -> None:
     """Draw quality against bits per pixel, a point for each contender (colour) and cell (marker).
 
-    Raises MissingDependencyError without matplotlib.
+    The points of a rate curve have one colour, and in each cell a line through them. Raises MissingDependencyError
+    without matplotlib.
     """
     panels = [panel for panel in _PANELS if any(_points(results, cells, contenders, panel[0]))]
     figure = _figure(4.6 * len(panels), 5.2 + 0.16 * len(cells))
@@ -90,29 +96,47 @@ def draw_sheet(path: Path, title: str, rows: Sequence[tuple[str, Sequence[Tile]]
 def _draw_panel(
     axis: "Axes", results: dict[str, float], cells: Sequence[str], contenders: Sequence[str], metrics: Sequence[str]
 ) -> None:
+    colours = _colours(contenders)
     for cell, contender, metric, rate, value in _points(results, cells, contenders, metrics):
-        colour, is_hollow = _colour(contender, contenders), metric != metrics[0]
+        colour, is_hollow = colours[contender], metric != metrics[0]
         marker = _MARKERS[cells.index(cell) % len(_MARKERS)]
-        is_total = cell.startswith(("all/", "total/"))
+        is_framed = _is_total(cell) and not is_hollow
         axis.scatter(
-            rate, value, s=90 if is_total else 46, marker=marker, edgecolors="black" if is_total else colour,
-            facecolors="none" if is_hollow else colour, linewidths=1.4 if is_hollow or is_total else 0.8, zorder=3,
+            rate, value, s=90 if _is_total(cell) else 46, marker=marker, edgecolors="black" if is_framed else colour,
+            facecolors="none" if is_hollow else colour, linewidths=1.4 if is_hollow or is_framed else 0.8, zorder=3,
         )  # fmt: skip
-    axis.set_xscale("log")
-    axis.set_xlabel("bits per pixel")
-    _label_few_powers(axis)
+    for cell, metric, members in itertools.product(cells, metrics, find_curves(contenders).values()):
+        line = sorted((rate, value) for *_, rate, value in _points(results, [cell], members, [metric]))
+        width, alpha = (1.6, 0.8) if _is_total(cell) else (1.0, 0.4)
+        axis.plot(*zip(*line, strict=True), color=colours[members[0]], linewidth=width, alpha=alpha, zorder=2)
+    _label_rates(axis)
     axis.grid(alpha=0.3, linewidth=0.5)
 
 
-def _label_few_powers(axis: "Axes") -> None:
-    """Label 1, 2 and 5 of each power of ten, more where the rates lie within one, less where they span many."""
-    from matplotlib.ticker import LogLocator, NullLocator
+def _is_total(cell: str) -> bool:
+    return cell.startswith(("all/", "total/"))
 
-    low, high = axis.get_xlim()
-    subs = (1, 1.5, 2, 3, 5, 7) if high < 10 * low else (1, 2, 5) if high < 100 * low else (1,)
-    axis.xaxis.set_major_locator(LogLocator(subs=subs, numticks=20))
-    axis.xaxis.set_minor_locator(NullLocator())
+
+def _label_rates(axis: "Axes") -> None:
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    axis.set_xscale("log")
+    axis.set_xlabel("bits per pixel")
+    axis.set_xticks(rate_ticks(*axis.get_xlim()))
     axis.xaxis.set_major_formatter("{x:g}")
+    axis.xaxis.set_minor_locator(LogLocator(subs=range(2, 10)))
+    axis.xaxis.set_minor_formatter(NullFormatter())
+
+
+def rate_ticks(low: float, high: float) -> list[float]:
+    """Return the rates that are labelled between two on a logarithmic axis: round ones, four or more."""
+    assert 0 < low < high
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    several = ([digit * 10.0**power for power in powers for digit in digits] for digits in _DIGITS)
+    steps = (digit * 10.0**power for power in itertools.count(powers[-1], -1) for digit in (5, 2, 1))
+    even = ([n * step for n in range(math.ceil(low / step), math.floor(high / step) + 1)] for step in steps)
+    inside = ([rate for rate in rates if low <= rate <= high] for rates in itertools.chain(several, even))
+    return next(rates for rates in inside if len(rates) >= _MIN_TICKS)
 
 
 def _points(
@@ -130,19 +154,29 @@ def _points(
     return found
 
 
-def _colour(contender: str, contenders: Sequence[str]) -> str:
-    if contender == "bicubic":
-        return _FLOOR_COLOUR
-    others = [name for name in contenders if name != "bicubic"]
-    return _COLOURS[others.index(contender) % len(_COLOURS)]
+def _colours(contenders: Sequence[str]) -> dict[str, str]:
+    """Return the colour of each contender and of each curve: a curve's contenders share one."""
+    owners = _owners(contenders)
+    distinct = [name for name in dict.fromkeys(owners.values()) if name != "bicubic"]
+    by_owner = {name: _COLOURS[index % len(_COLOURS)] for index, name in enumerate(distinct)}
+    by_owner["bicubic"] = _FLOOR_COLOUR
+    return by_owner | {name: by_owner[owner] for name, owner in owners.items()}
+
+
+def _owners(contenders: Sequence[str]) -> dict[str, str]:
+    """Return by contender the curve that it belongs to, or itself."""
+    own = {name: curve for curve, members in find_curves(contenders).items() for name in members}
+    return {name: own.get(name, name) for name in contenders}
 
 
 def _add_legend(figure: "Figure", cells: Sequence[str], contenders: Sequence[str]) -> None:
     """Put the colours of the contenders and the markers of the cells below the panels."""
     from matplotlib.lines import Line2D
 
+    colours, names = _colours(contenders), dict.fromkeys(_owners(contenders).values())
     dots = [
-        Line2D([], [], marker="o", linestyle="", color=_colour(name, contenders), label=name) for name in contenders
+        Line2D([], [], marker="o", linestyle="" if name in contenders else "-", color=colours[name], label=name)
+        for name in names
     ]
     marks = [
         Line2D(

@@ -7,7 +7,8 @@ group; distributions (Fréchet distances, ids) are of all items of a group. Item
 order, features item by item, so the batch size changes no figure on a CPU.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -19,6 +20,7 @@ from magvit2.data.frames import Frames, read_item, resize, shrink_to_fit
 from magvit2.data.items import MediaItem
 from magvit2.errors import InputError, Magvit2Error
 from magvit2.evaluation.contenders import Clip, Contender, FloorContender, Outcome, TokenizerContender
+from magvit2.evaluation.parts import Progress
 from magvit2.evaluation.results import Result, results
 from magvit2.evaluation.scores import Panel, open_panel
 from magvit2.evaluation.tally import ORIGINAL, Record, Tally
@@ -30,8 +32,6 @@ MODEL = "model"
 """What `evaluate_reconstruction` calls its tokenizer."""
 
 Numbered = tuple[int, MediaItem]
-Progress = Callable[[int], None]
-"""Called with the number of items that are done."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,7 @@ class Bench:
     @property
     def frames_protocol(self) -> str:
         """Which frames are scored."""
-        crop = "native size, no crop"
-        if self.size is not None:
-            crop = f"short side to {self.size} (bilinear, antialiased), centre crop {self.size} x {self.size}"
+        crop = crop_protocol(self.size)
         if self.fit is not None:
             crop = f"larger ones scaled down to lie within {self.fit[1]} x {self.fit[0]} (area, even sides), no crop"
         return f"8-bit RGB, first {self.max_frames} frames at stride 1, {crop}"
@@ -72,6 +70,10 @@ class Bench:
         if self.fit is not None:
             return shrink_to_fit(frames, *self.fit)
         return frames if self.size is None else centre_square(frames, self.size)
+
+    def measure(self, items: Sequence[Numbered], tally: Tally) -> Iterator[int]:
+        """Measure items into `tally`; see the function of this name."""
+        return measure(self, items, tally)
 
 
 def evaluate_reconstruction(
@@ -99,10 +101,20 @@ def measure(bench: Bench, items: Sequence[Numbered], tally: Tally) -> Iterator[i
         batch = items[start : start + bench.batch_size]
         clips = [bench.read(item) for _, item in batch]
         fps = [rate_of(item) for _, item in batch]
-        outcomes = [code_checked(contender, clips, fps, batch[0][1]) for contender in bench.contenders]
+        outcomes = [_code_timed(contender, clips, fps, batch[0][1]) for contender in bench.contenders]
         for place, (index, item) in enumerate(batch):
             _Scored(bench, index, item, clips[place], [each[place] for each in outcomes]).count_into(tally)
             yield index
+
+
+def _code_timed(
+    contender: Contender, clips: Sequence[Clip], fps: Sequence[Fraction], first: MediaItem
+) -> list[tuple[Outcome, float]]:
+    """Return the outcomes of clips with the seconds that each took, by its share of the pixels."""
+    start = time.perf_counter()
+    outcomes = code_checked(contender, clips, fps, first)
+    per_value = (time.perf_counter() - start) / sum(clip.size for clip in clips)
+    return [(outcome, per_value * clip.size) for outcome, clip in zip(outcomes, clips, strict=True)]
 
 
 def code_checked(
@@ -131,6 +143,13 @@ def cell_of(item: MediaItem) -> str:
     return f"{item.group or 'source'}/{'clips' if item.is_clip else 'images'}"
 
 
+def crop_protocol(size: int | None) -> str:
+    """Return what `centre_square` does to frames, in words; `size` None: nothing is done."""
+    if size is None:
+        return "native size, no crop"
+    return f"short side to {size} (bilinear, antialiased), centre crop {size} x {size}"
+
+
 def centre_square(frames: Frames, size: int) -> UInt8[np.ndarray, "T {size} {size} 3"]:
     """Return the middle square of frames, their short side scaled to `size`: bilinear, antialiased where it shrinks."""
     height, width = frames.shape[1:3]
@@ -143,14 +162,16 @@ def centre_square(frames: Frames, size: int) -> UInt8[np.ndarray, "T {size} {siz
 class _Scored:
     """One item under all contenders, measured in full before anything of it is counted."""
 
-    def __init__(self, bench: Bench, index: int, item: MediaItem, frames: Frames, outcomes: list[Outcome]) -> None:
+    def __init__(
+        self, bench: Bench, index: int, item: MediaItem, frames: Frames, timed: Sequence[tuple[Outcome, float]]
+    ) -> None:
         self._bench = bench
-        self._outcomes = outcomes
+        self._outcomes = [outcome for outcome, _ in timed]
         self._features = {ORIGINAL: _features(bench.panel, frames)}
         self._num_pixels = frames.size // 3
         self._records = []
         name = f"{item.path}@{item.member[0]}" if item.member else str(item.path)
-        for contender, outcome in zip(bench.contenders, outcomes, strict=True):
+        for contender, (outcome, coding_s) in zip(bench.contenders, timed, strict=True):
             self._features[contender.name] = _features(bench.panel, outcome.frames)
             values: dict[str, float] = {}
             for metric in bench.panel.pairs:
@@ -168,6 +189,7 @@ class _Scored:
                     outcome.num_bits,
                     outcome.setting,
                     values,
+                    coding_s,
                 )
             )
 

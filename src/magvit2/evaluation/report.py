@@ -3,12 +3,21 @@
 import json
 import math
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from magvit2.evaluation.cost import COST_PROTOCOL, Cost, costs
+from magvit2.evaluation.rate_curves import (
+    CURVES_PROTOCOL,
+    HEADER,
+    Comparison,
+    compare_curves,
+    find_curves,
+    table_rows,
+)
 from magvit2.evaluation.results import (
     INTERVAL_PROTOCOL,
     SEED,
@@ -24,6 +33,7 @@ from magvit2.evaluation.tally import Record, Tally
 from magvit2.metrics.bootstrap import Interval
 from magvit2.metrics.rate import RATE_PROTOCOL
 from magvit2.store import write_text
+from magvit2.tokenizer import TokenizerConfig
 
 _RATE = "bits_per_pixel"
 _SHOWN = ("psnr_db", "psnr_gain_db", "ssim", "ms_ssim", "ms_ssim_3", "psq", "vmaf", "vmaf_neg")
@@ -33,7 +43,7 @@ _OF_RATE = ("zero_order_bits_per_pixel", "adaptive_bits_per_pixel")
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A finished evaluation: what was asked for, what was found, and on what."""
+    """A finished evaluation: what was asked for, what was found, and on what; `configs` are of its tokenizers."""
 
     title: str
     source: Path
@@ -44,6 +54,7 @@ class Evaluation:
     panel: Panel
     tally: Tally
     notes: tuple[str, ...] = ()
+    configs: Mapping[str, TokenizerConfig] = field(default_factory=dict)
 
     @cached_property
     def results(self) -> dict[str, float]:
@@ -54,6 +65,16 @@ class Evaluation:
     def intervals(self) -> dict[str, Interval]:
         """Means over items with their intervals, by name."""
         return intervals(self.tally, self.panel, self.contenders)
+
+    @cached_property
+    def bd_rates(self) -> list[Comparison]:
+        """The model and all rate curves against the first curve; none where no codec has several rates."""
+        return compare_curves(self.tally, self.panel, self.contenders)
+
+    @cached_property
+    def costs(self) -> dict[str, Cost]:
+        """What each contender costs: parameters, work, and speed in this run."""
+        return costs(self.tally, self.contenders, self.configs)
 
     @cached_property
     def values(self) -> dict[str, Any]:
@@ -72,6 +93,9 @@ class Evaluation:
             "samples": num_samples(*arguments),
             "intervals": {name: asdict(value) for name, value in self.intervals.items()},
             "differences": {name: asdict(value) for name, value in differences(*arguments).items()},
+            "rate_curves": find_curves(self.contenders),
+            "bd_rates": [asdict(value) for value in self.bd_rates],
+            "cost": {name: asdict(value) for name, value in self.costs.items()},
         }
 
     @property
@@ -87,6 +111,8 @@ class Evaluation:
             _RATE: "bits of all items over pixels of all their frames",
             "ids": f"counted over all items of a group; {RATE_PROTOCOL}",
             **self.settings["metrics"],
+            **({"bd_rates": CURVES_PROTOCOL} if self.bd_rates else {}),
+            "cost": COST_PROTOCOL,
         }
 
 
@@ -98,7 +124,7 @@ def write_report(folder: Path, evaluation: Evaluation) -> None:
 
 
 def markdown(evaluation: Evaluation) -> str:
-    """Return the page for people: a table for each cell, what was not measured, the protocols."""
+    """Return the page for people: tables for each cell, costs, what was not measured, the protocols."""
     found, spread = evaluation.results, evaluation.intervals
     lines = [
         f"# {evaluation.title}",
@@ -110,6 +136,7 @@ def markdown(evaluation: Evaluation) -> str:
     lines += [line for note in evaluation.notes for line in (note, "")]
     for cell in cells(evaluation.tally):
         lines += [*_cell_lines(evaluation, cell, found, spread), ""]
+    lines += [*_cost_lines(evaluation.costs), ""]
     lines += _list(
         "Not measured", {name: f"not measured: {why}" for name, why in evaluation.panel.not_measured.items()}
     )
@@ -128,6 +155,34 @@ def _cell_lines(
     wanted = [_RATE, *_SHOWN, *lpips, *sets]
     yield from _table(cell.name, evaluation.contenders, wanted, found, spread)
     yield from _table(cell.name, evaluation.contenders, [*_OF_RATE, *_OF_IDS], found, spread)
+    compared = [each for each in evaluation.bd_rates if each.cell == cell.name]
+    if compared:
+        yield from ("", f"Against the rate curve {compared[0].anchor}:")
+        yield from _rows(HEADER[1:], [row[1:] for row in table_rows(compared)])
+
+
+def _cost_lines(found: Mapping[str, Cost]) -> Iterator[str]:
+    yield from ("## Cost", "", "Times are of this run: on this machine, with whatever else ran on it.")
+    names = {
+        "parameters": "parameters",
+        "encoder_mflop_per_pixel": "encoder, MFLOP per pixel",
+        "decoder_mflop_per_pixel": "decoder, MFLOP per pixel",
+        "frames_per_s": "frames per s",
+        "megapixels_per_s": "megapixels per s",
+    }
+    rows = [[contender, *(_filled(getattr(cost, name)) for name in names)] for contender, cost in found.items()]
+    yield from _rows(["", *names.values()], rows)
+
+
+def _filled(value: float | None) -> str:
+    return "" if value is None else number(value)
+
+
+def _rows(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield a Markdown table behind an empty line, its first column to the left."""
+    yield ""
+    lines = [f"| {' | '.join(row)} |" for row in (header, *rows)]
+    yield from (lines[0], "|---" + "|---:" * (len(header) - 1) + "|", *lines[1:])
 
 
 def _table(
@@ -142,12 +197,9 @@ def _table(
     columns = [metric for metric in wanted if any(has(name, metric) for name in contenders)]
     if not columns:
         return
-    yield ""
-    yield f"| | {' | '.join(columns)} |"
-    yield "|---" + "|---:" * len(columns) + "|"
-    for name in rows:
-        names = [f"{cell}/{name}/{metric}" for metric in columns]
-        yield f"| {name} | {' | '.join(_shown(found.get(n, math.nan), spread.get(n)) for n in names)} |"
+    names = {name: [f"{cell}/{name}/{metric}" for metric in columns] for name in rows}
+    values = [[name, *(_shown(found.get(n, math.nan), spread.get(n)) for n in own)] for name, own in names.items()]
+    yield from _rows(["", *columns], values)
 
 
 def _shown(value: float, interval: Interval | None) -> str:

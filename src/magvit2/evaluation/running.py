@@ -6,15 +6,26 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 
 from magvit2.data.items import MediaItem
 from magvit2.errors import InputError
 from magvit2.evaluation.contenders import open_contenders
-from magvit2.evaluation.parts import SAVE_EVERY_S, Settings, load_parts, measure_part, open_state, part_path
-from magvit2.evaluation.reconstruction import Bench, Progress
+from magvit2.evaluation.parts import (
+    SAVE_EVERY_S,
+    Item,
+    Item_contra,
+    Measuring,
+    Progress,
+    Settings,
+    load_parts,
+    measure_part,
+    open_state,
+    part_path,
+)
+from magvit2.evaluation.reconstruction import Bench
 from magvit2.evaluation.scores import open_panel
 from magvit2.evaluation.tally import Tally, merged
 from magvit2.evaluation.workers import Work, measure_in_processes
@@ -23,9 +34,21 @@ from magvit2.tokenizer import Tokenizer
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
+@runtime_checkable
+class Opening(Protocol[Item_contra]):
+    """All that a process needs to open its bench; travels to other processes as it is."""
+
+    @property
+    def threads(self) -> int | None:
+        """CPU threads of each process; None: PyTorch's choice."""
+
+    def open(self) -> Measuring[Item_contra]:
+        """Load what is needed to measure."""
+
+
 @dataclass(frozen=True)
 class Setup:
-    """All that a process needs to open its bench; travels to other processes as it is."""
+    """Which models and metrics, on how much of each item."""
 
     model: str = "default"
     compare: tuple[str, ...] = ()
@@ -76,9 +99,9 @@ def hash_of_list(items: Sequence[MediaItem], source: Path) -> str:
 
 
 def run(
-    setup: Setup,
-    bench: Bench,
-    items: Sequence[MediaItem],
+    setup: Opening[Item],
+    bench: Measuring[Item],
+    items: Sequence[Item],
     settings: Settings,
     folder: Path | None = None,
     *,

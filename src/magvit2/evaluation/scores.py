@@ -3,10 +3,10 @@
 A metric whose network or package is missing stands in `Panel.not_measured` with what it needs; nothing takes its place.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 import torch
@@ -26,14 +26,15 @@ from magvit2.features import (
     load_psq,
     load_scripted_i3d,
 )
-from magvit2.features.mobilenet import load_mobilenet
 from magvit2.metrics.frames import SSIM_WINDOW, psnr, ssim
 from magvit2.metrics.fvd import Windows
-from magvit2.metrics.motion import MotionEmbedding
+from magvit2.metrics.motion import load_motion_embedding
 from magvit2.metrics.perceptual import PerceptualDistance
 from magvit2.metrics.structural import MS_SSIM_PROTOCOL, POOLED_PSNR_PROTOCOL, MultiScaleSsim, PooledPsnr
 from magvit2.metrics.vmaf import MIN_SIDE, VMAF_PROTOCOL, vmaf
 from magvit2.video.ffmpeg import ffmpeg_path
+
+Metric = TypeVar("Metric")
 
 NO_NETWORKS: Final = Path("a folder of networks (none was given)")
 
@@ -83,20 +84,34 @@ def open_panel(names: Sequence[str] = (), nets: Path | None = None, device: str 
 
     Raises InputError for a name that is not known, FormatError for a network's file that is not what it should be.
     """
-    unknown = [name for name in names if name not in METRICS]
-    if unknown:
-        raise InputError(f"metric {unknown[0]!r} is not known; expected some of {', '.join(METRICS)}")
-    chosen = [name for name in METRICS if not names or name in names or name == "psnr"]
-    found: list[PairMetric | SetMetric] = []
-    not_measured: dict[str, str] = {}
-    for name in chosen:
-        try:
-            found.append(_MAKERS[name](nets or NO_NETWORKS, torch.device(device)))
-        except (MissingNetworkError, MissingDependencyError) as error:
-            not_measured[name] = str(error)
+    found, not_measured = open_metrics(_MAKERS, ("psnr", *names) if names else (), nets, device)
     pairs = tuple(metric for metric in found if isinstance(metric, PairMetric))
     sets = tuple(metric for metric in found if isinstance(metric, SetMetric))
     return Panel(pairs, sets, not_measured)
+
+
+def open_metrics(
+    makers: Mapping[str, Callable[[Path, torch.device], Metric]],
+    names: Sequence[str],
+    nets: Path | None,
+    device: str | torch.device,
+) -> tuple[list[Metric], dict[str, str]]:
+    """Return what the makers called `names` (all by default) make, in the table's order, and what the others need.
+
+    Raises InputError for a name that is not in the table, FormatError for a network's file that is not what it should
+    be.
+    """
+    unknown = [name for name in names if name not in makers]
+    if unknown:
+        raise InputError(f"metric {unknown[0]!r} is not known; expected some of {', '.join(makers)}")
+    found: list[Metric] = []
+    not_measured: dict[str, str] = {}
+    for name in [name for name in makers if not names or name in names]:
+        try:
+            found.append(makers[name](nets or NO_NETWORKS, torch.device(device)))
+        except (MissingNetworkError, MissingDependencyError) as error:
+            not_measured[name] = str(error)
+    return found, not_measured
 
 
 def _psnr(nets: Path, device: torch.device) -> PairMetric:
@@ -166,7 +181,7 @@ def _perceptual(load: Callable[[Path], FrameDistance]) -> "Maker":
 def _of_frames(load: Callable[[Path, torch.device], Embedding]) -> "Maker":
     def make(nets: Path, device: torch.device) -> SetMetric:
         embed = load(nets, device)
-        return SetMetric(embed.name, f"{embed.protocol}; every frame; {_divisor(embed)}", embed.ddof, embed)
+        return SetMetric(embed.name, f"{embed.protocol}; every frame; {divisor(embed)}", embed.ddof, embed)
 
     return make
 
@@ -179,19 +194,15 @@ def _of_clips(load: Callable[[Path, torch.device], Embedding]) -> "Maker":
         def features(frames: Frames) -> Float[Tensor, "n d"] | None:
             return None if len(frames) < windows.num_frames else embed(windows.cut(frames))
 
-        protocol = f"{embed.protocol}; {windows.protocol}, shorter clips left out; {_divisor(embed)}"
+        protocol = f"{embed.protocol}; {windows.protocol}, shorter clips left out; {divisor(embed)}"
         return SetMetric(embed.name, protocol, embed.ddof, features)
 
     return make
 
 
-def _divisor(embed: Embedding) -> str:
+def divisor(embed: Embedding) -> str:
+    """Return what the covariances of an embedding are over, in words."""
     return f"covariance over n - {embed.ddof}" if embed.ddof else "covariance over n"
-
-
-def _motion(nets: Path, device: torch.device) -> Embedding:
-    network, file = load_mobilenet(nets)
-    return MotionEmbedding(network.to(device), file)
 
 
 Maker = Callable[[Path, torch.device], PairMetric | SetMetric]
@@ -206,7 +217,7 @@ _MAKERS: Final[dict[str, Maker]] = {
     "lpips-squeeze": _perceptual(lambda nets: load_lpips(nets, "squeeze")),
     "vmaf": _vmaf,
     "fd-mbv2": _of_frames(load_mobilenet_embedding),
-    "fd-mbv2-t": _of_clips(_motion),
+    "fd-mbv2-t": _of_clips(load_motion_embedding),
     "fid": _of_frames(load_inception),
     "fvd-styleganv": _of_clips(load_scripted_i3d),
     "fvd-videogpt": _of_clips(load_ported_i3d),

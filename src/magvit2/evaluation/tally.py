@@ -15,6 +15,7 @@ from torch import Tensor
 
 from magvit2.errors import FormatError, InputError
 from magvit2.metrics.frechet import Gaussian
+from magvit2.metrics.inception import ClassScore
 from magvit2.metrics.rate import IdRate
 from magvit2.store import read_tensors_and_metadata, write_tensors
 from magvit2.tokens import TokenSpace
@@ -28,7 +29,10 @@ _SEPARATOR = "\t"
 
 @dataclass(frozen=True)
 class Record:
-    """One item under one contender; `cell` is its group and kind, `values` are by metric, where the metric applies."""
+    """One item under one contender; `cell` is its group and kind, `values` are by metric, where the metric applies.
+
+    `coding_s` is how long coding and decoding took; None where an older version, which kept no times, has measured it.
+    """
 
     index: int
     item: str
@@ -39,6 +43,7 @@ class Record:
     num_bits: float
     setting: str
     values: dict[str, float]
+    coding_s: float | None = None
 
     @property
     def bits_per_pixel(self) -> float:
@@ -48,11 +53,14 @@ class Record:
 
 @dataclass
 class Tally:
-    """What is known so far: records, the features' Gaussians by (cell, contender, metric), ids by (cell, contender)."""
+    """What is known so far: records; Gaussians of features and scores of class probabilities by (cell, contender,
+    metric); ids by (cell, contender).
+    """
 
     records: list[Record] = field(default_factory=list)
     gaussians: dict[tuple[str, str, str], Gaussian] = field(default_factory=dict)
     rates: dict[tuple[str, str], IdRate] = field(default_factory=dict)
+    scores: dict[tuple[str, str, str], ClassScore] = field(default_factory=dict)
 
     @property
     def done(self) -> set[int]:
@@ -62,6 +70,10 @@ class Tally:
     def add_features(self, cell: str, contender: str, metric: str, features: Tensor) -> None:
         """Count features [n, d]. Raises InputError for NaN or infinity."""
         self.gaussians.setdefault((cell, contender, metric), Gaussian()).add(features)
+
+    def add_probabilities(self, cell: str, contender: str, metric: str, probabilities: Tensor) -> None:
+        """Count class probabilities [n, k]. Raises InputError where they are none."""
+        self.scores.setdefault((cell, contender, metric), ClassScore()).add(probabilities)
 
     def add_ids(self, cell: str, contender: str, space: TokenSpace, ids: Tensor, num_pixels: int) -> None:
         """Count the ids [t, h, w] of one clip."""
@@ -75,6 +87,8 @@ class Tally:
         self.records = sorted([*self.records, *other.records], key=lambda record: record.index)
         for key, gaussian in other.gaussians.items():
             self.gaussians.setdefault(key, Gaussian()).merge(gaussian)
+        for key, score in other.scores.items():
+            self.scores.setdefault(key, ClassScore()).merge(score)
         for place, rate in other.rates.items():
             self.rates.setdefault(place, IdRate(rate.space)).merge(rate)
 
@@ -83,6 +97,8 @@ class Tally:
         tensors = {"records": _to_bytes([asdict(record) for record in self.records])}
         for key, gaussian in self.gaussians.items():
             tensors |= {_name("gaussian", *key, part): value for part, value in gaussian.to_tensors().items()}
+        for key, score in self.scores.items():
+            tensors |= {_name("score", *key, part): value for part, value in score.to_tensors().items()}
         for place, rate in self.rates.items():
             tensors |= {_name("ids", *place, part): value for part, value in rate.to_tensors().items()}
         spaces = [[*place, _space_values(rate.space)] for place, rate in self.rates.items()]
@@ -100,6 +116,7 @@ class Tally:
             tree = _tree(tensors)
             spaces = {(cell, contender): _space(values) for cell, contender, values in json.loads(metadata["spaces"])}
             gaussians = {key[1:]: Gaussian.from_tensors(parts) for key, parts in tree.items() if key[0] == "gaussian"}
+            scores = {key[1:]: ClassScore.from_tensors(parts) for key, parts in tree.items() if key[0] == "score"}
             rates = {
                 key[1:]: IdRate.from_tensors(spaces[key[1], key[2]], parts)
                 for key, parts in tree.items()
@@ -108,7 +125,7 @@ class Tally:
             settings: dict[str, Any] = json.loads(metadata["settings"])
         except (KeyError, TypeError, ValueError) as error:
             raise FormatError(f"{path}: is damaged ({type(error).__name__}: {error})") from error
-        return cls(records, gaussians, rates), settings  # type: ignore[arg-type]
+        return cls(records, gaussians, rates, scores), settings  # type: ignore[arg-type]
 
 
 def merged(parts: Iterable[Tally]) -> Tally:

@@ -8,11 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
 from magvit2.errors import Magvit2Error
-from magvit2.evaluation.parts import Settings, measure_part, part_path
-from magvit2.evaluation.reconstruction import Bench, Numbered, Progress
+from magvit2.evaluation.parts import Item, Measuring, Progress, Settings, measure_part, part_path
 from magvit2.evaluation.tally import Tally
 from magvit2.runtime import tune
 
@@ -20,17 +19,19 @@ _POLL_S = 0.1
 
 
 @dataclass(frozen=True)
-class Work:
+class Work(Generic[Item]):
     """What every process is told; `open_bench` must be a function that travels: of a module, or a dataclass's."""
 
-    open_bench: Callable[[], Bench]
+    open_bench: Callable[[], Measuring[Item]]
     state: Path
     settings: Settings
     save_every_s: float
     threads: int | None = None
 
 
-def measure_in_processes(work: Work, items: Sequence[Numbered], num_workers: int, progress: Progress) -> None:
+def measure_in_processes(
+    work: Work[Item], items: Sequence[tuple[int, Item]], num_workers: int, progress: Progress
+) -> None:
     """Measure items into the parts of `work.state`. Raises Magvit2Error as soon as one process fails."""
     context = multiprocessing.get_context("spawn")
     workers: list[_Worker] = []
@@ -90,7 +91,7 @@ class _Worker:
             self.count = message
 
 
-def _measure_share(work: Work, items: Sequence[Numbered], number: int, out: Connection) -> None:
+def _measure_share(work: Work[Item], items: Sequence[tuple[int, Item]], number: int, out: Connection) -> None:
     """Measure one part in a process of its own; say how many items are done, "" at the end, or what went wrong."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
     parent = os.getppid()

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from magvit2.errors import FormatError, InputError
 from magvit2.features.files import FoundFile, NetworkFile, find_network, read_script
-from magvit2.features.frozen import device_of, normalize_imagenet, resize_images, to_planes
+from magvit2.features.frozen import check_u8, device_of, normalize_imagenet, resize_images, to_planes
 from magvit2.features.i3d import I3D, load_i3d
 from magvit2.features.mobilenet import MobileNetV2, load_mobilenet
 
@@ -23,6 +23,7 @@ INCEPTION_FILE: Final = NetworkFile(("inception-2015-12-05.pt",))
 SCRIPTED_I3D_FILE: Final = NetworkFile(("i3d_torchscript.pt",))
 MOBILENET_SIZE: Final = 224
 I3D_SIZE: Final = 224
+_I3D_OPTIONS: Final = ("rescale", "resize", "return_features")
 
 
 @runtime_checkable
@@ -67,8 +68,8 @@ class MobileNetEmbedding:
 
     def __call__(self, items: UInt8[np.ndarray, "n H W 3"]) -> Float[Tensor, "n 1280"]:
         """Return the features of frames of any size; they are squashed to size x size."""
-        x = _tensor(items, self._network)
-        images = resize_images(to_planes(x).float() / 255, self._size, self._size)
+        x = _planes(items).to(device_of(self._network))
+        images = resize_images(x.float() / 255, self._size, self._size)
         with torch.inference_mode():
             return self._network(normalize_imagenet(images)).cpu()
 
@@ -86,7 +87,7 @@ class InceptionNetwork:
     def __init__(self, file: FoundFile, device: str | torch.device = "cpu") -> None:
         self._device = torch.device(device)
         self._file = file
-        self._network = read_script(file, self._device)
+        self._network = read_script(file, self._device, ("return_features", "no_output_bias"))
 
     @property
     def protocol(self) -> str:
@@ -103,17 +104,14 @@ class InceptionNetwork:
     def __call__(self, items: UInt8[np.ndarray, "n H W 3"]) -> Float[Tensor, "n 2048"]:
         """Return the features of frames. Raises FormatError where the archive gives something else."""
         with torch.inference_mode():
-            features = self._network(self._planes(items), return_features=True)
+            features = self._network(_planes(items).contiguous().to(self._device), "return_features")
         return _checked(features, (len(items), 2048), self._file)
 
     def probabilities(self, items: UInt8[np.ndarray, "n H W 3"]) -> Float[Tensor, "n k"]:
         """Return class probabilities, the bias of the last layer left out as in the first Inception scores."""
         with torch.inference_mode():
-            probabilities = self._network(self._planes(items), no_output_bias=True)
+            probabilities = self._network(_planes(items).contiguous().to(self._device), "no_output_bias")
         return _checked(probabilities, (len(items), None), self._file)
-
-    def _planes(self, items: UInt8[np.ndarray, "n H W 3"]) -> UInt8[Tensor, "n 3 H W"]:
-        return to_planes(torch.from_numpy(np.ascontiguousarray(items))).contiguous().to(self._device)
 
 
 class ScriptedI3D:
@@ -128,7 +126,7 @@ class ScriptedI3D:
     def __init__(self, file: FoundFile, device: str | torch.device = "cpu", num_frames: int = 16) -> None:
         self._device = torch.device(device)
         self._file = file
-        self._network = read_script(file, self._device)
+        self._network = read_script(file, self._device, _I3D_OPTIONS)
         self.num_frames = num_frames
         self.protocol = (
             f"{self.name}: {file.label}, 400 logits, {num_frames} frames, 8-bit RGB, "
@@ -139,7 +137,7 @@ class ScriptedI3D:
         """Return the logits of clips. Raises InputError for another length, FormatError for another archive."""
         x = _clips(items, self.num_frames, self.name).to(self._device).float()  # 0 .. 255
         with torch.inference_mode():
-            logits = self._network(x, rescale=True, resize=True, return_features=True)
+            logits = self._network(x, *_I3D_OPTIONS)
         return _checked(logits, (len(items), 400), self._file)
 
 
@@ -197,11 +195,13 @@ def load_ported_i3d(nets: Path, device: str | torch.device = "cpu") -> PortedI3D
     return PortedI3D(network.to(device), file)
 
 
-def _tensor(items: UInt8[np.ndarray, "n *item"], network: torch.nn.Module) -> UInt8[Tensor, "n *item"]:
-    return torch.from_numpy(np.ascontiguousarray(items)).to(device_of(network))
+def _planes(items: UInt8[np.ndarray, "n H W 3"]) -> UInt8[Tensor, "n 3 H W"]:
+    check_u8(items, 4)
+    return to_planes(torch.from_numpy(np.ascontiguousarray(items)))
 
 
 def _clips(items: UInt8[np.ndarray, "n T H W 3"], num_frames: int, name: str) -> UInt8[Tensor, "n 3 T H W"]:
+    check_u8(items, 5)
     if items.shape[1] != num_frames:
         raise InputError(f"clips of {items.shape[1]} frames: {name} expects {num_frames}")
     return torch.from_numpy(np.ascontiguousarray(items)).movedim(-1, 1).contiguous()

@@ -85,29 +85,63 @@ def read_arrays(file: FoundFile) -> dict[str, Tensor]:
         with np.load(file.path, allow_pickle=False) as archive:
             return {name: torch.from_numpy(archive[name].astype(np.float32)) for name in archive.files}
     except Exception as error:  # whatever a damaged archive makes numpy and zlib raise
-        raise FormatError(f"{file.path}: cannot be read as npz ({_first_line(error)})") from error
+        raise FormatError(f"{file.path}: cannot be read as npz ({_cause(error)}); get the file again") from error
 
 
 def read_state_dict(file: FoundFile) -> dict[str, Tensor]:
     """Return the tensors of a foreign `.pth` or `.pt` state dict, on the CPU. Raises FormatError for anything else."""
     try:
-        tensors = torch.load(file.path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of a TorchScript archive, which is refused in any case
+            tensors = torch.load(file.path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a damaged or hostile file makes the unpickler raise
-        raise FormatError(f"{file.path}: cannot be read as a state dict ({_first_line(error)})") from error
+        # PyTorch's own words then advise to run what the file holds.
+        cause = "it holds something else than tensors" if "weights_only" in str(error) else _cause(error)
+        raise FormatError(f"{file.path}: cannot be read as a state dict ({cause}); get the file again") from error
     if not isinstance(tensors, Mapping) or not all(isinstance(value, Tensor) for value in tensors.values()):
         raise FormatError(f"{file.path}: expected a state dict of tensors by name")
     return dict(tensors)
 
 
-def read_script(file: FoundFile, device: torch.device) -> torch.jit.ScriptModule:
-    """Return the network in a TorchScript archive, in evaluation mode. Raises FormatError where it is none."""
+class Script:
+    """The network of a TorchScript archive; what it gives is its own matter, and is to be checked."""
+
+    def __init__(self, file: FoundFile, module: torch.jit.ScriptModule) -> None:
+        self._file = file
+        self._module = module
+
+    def __call__(self, x: Tensor, *options: str) -> object:
+        """Return what the network makes of x with these options on. Raises FormatError where it fails on x."""
+        try:
+            return self._module(x, **dict.fromkeys(options, True))
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, torch.jit.Error) as error:
+            given = f"{x.dtype} {list(x.shape)}"
+            raise FormatError(
+                f"{self._file.path}: fails on {given} ({_last_line(error)}); is it another network's archive?"
+            ) from error
+
+
+def read_script(file: FoundFile, device: torch.device, options: Iterable[str] = ()) -> Script:
+    """Return the network in a TorchScript archive, in evaluation mode; `options` are what its `forward` must know.
+
+    Raises FormatError where it is no archive, or one of something else.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # the field's detectors exist in no other format
             module = torch.jit.load(str(file.path), map_location=device)
     except RuntimeError as error:
-        raise FormatError(f"{file.path}: cannot be read as TorchScript ({_first_line(error)})") from error
-    return module.eval()
+        raise FormatError(
+            f"{file.path}: cannot be read as TorchScript ({_cause(error)}); get the file again"
+        ) from error
+    forward = getattr(module, "forward", None)
+    known = {argument.name for argument in forward.schema.arguments} if forward else set()
+    lacking = sorted(set(options) - known)
+    if forward is None or lacking:
+        raise FormatError(f"{file.path}: an archive of another network, without {', '.join(lacking) or 'forward'}")
+    return Script(file, module.eval())
 
 
 def load_into(module: nn.Module, tensors: Mapping[str, Tensor], file: FoundFile, ignore: Iterable[str] = ()) -> None:
@@ -130,5 +164,11 @@ def _is_counter(name: str) -> bool:
     return name.endswith("num_batches_tracked")
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+def _cause(error: Exception) -> str:
+    """Return an error's first sentence: what follows is advice."""
+    first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return first.split(". ")[0].rstrip(".")
+
+
+def _last_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[-1]

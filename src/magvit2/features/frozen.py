@@ -2,14 +2,19 @@
 
 from typing import Self
 
+import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
+from magvit2.errors import InputError
+
 # ImageNet's mean and standard deviation on the [0, 1] scale: what torchvision's and the ONNX model zoo's networks take.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+_AXES = {3: "H, W, 3", 4: "n, H, W, 3", 5: "n, T, H, W, 3"}
 
 
 class Frozen(nn.Module):
@@ -38,6 +43,16 @@ def resize_images(
     if images.shape[2:] == (height, width):
         return images
     return functional.interpolate(images, (height, width), mode="bilinear", antialias=antialias, align_corners=False)
+
+
+def check_u8(frames: np.ndarray, num_axes: int) -> None:
+    """Raise InputError unless frames are 8-bit RGB [..., H, W, 3] of `num_axes` axes (3 to 5), with a pixel at least.
+
+    Bytes are never NaN: floats are refused, whatever is in them.
+    """
+    if frames.dtype != np.uint8 or frames.ndim != num_axes or frames.shape[-1] != 3 or 0 in frames.shape[-3:]:
+        given = f"frames {tuple(frames.shape)} of {frames.dtype}"
+        raise InputError(f"{given}: expected uint8 [{_AXES[num_axes]}] of one pixel or more")
 
 
 def to_planes(frames_u8: UInt8[Tensor, "*b H W 3"]) -> UInt8[Tensor, "*b 3 H W"]:

@@ -23,9 +23,11 @@ class Accuracy:
         self._hits = {1: 0, 5: 0}
 
     def add(self, logits: Float[Tensor, "b v k"], labels: Int[Tensor, " b"]) -> None:
-        """Count clips by the logits of their views. Raises InputError for another number of classes, NaN, or labels."""
-        if logits.shape[2] != self.num_classes or not logits.shape[1]:
+        """Count clips by the logits of their views. Raises InputError for other numbers of classes or labels, NaN."""
+        if logits.ndim != 3 or logits.shape[2] != self.num_classes or not logits.shape[1]:
             raise InputError(f"logits of shape {list(logits.shape)}: expected [b, views, {self.num_classes}]")
+        if len(labels) != len(logits):
+            raise InputError(f"{len(labels)} labels of {len(logits)} clips: expected one for each")
         if not bool(logits.isfinite().all()):
             raise InputError("logits hold NaN or infinity: expected finite numbers")
         if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < self.num_classes:

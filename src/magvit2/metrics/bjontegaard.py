@@ -46,6 +46,21 @@ def bd_quality(anchor: Curve, other: Curve, method: Method = "pchip") -> float:
     return _mean(other_rates, other_qualities, low, high, method) - _mean(rates, qualities, low, high, method)
 
 
+def quality_at(curve: Curve, rate: float) -> float:
+    """Return the quality of a curve at a rate between those of its points, by "pchip".
+
+    Raises InputError like `bd_rate`, and for a rate outside the curve's.
+    """
+    x, y = _checked(curve, "pchip")
+    at = float(np.log(rate)) if rate > 0 else -np.inf
+    if not x[0] <= at <= x[-1]:
+        rates = f"{np.exp(x[0]):.4g} to {np.exp(x[-1]):.4g}"
+        raise InputError(f"a rate of {rate:.4g} lies outside the curve's ({rates}): there is nothing to compare")
+    piece = min(int(np.searchsorted(x, at, side="right")), len(x) - 1) - 1
+    powers = (at - x[piece]) ** np.arange(4)
+    return float(sum(term[piece] * power for term, power in zip(_pchip_terms(x, y), powers, strict=True)))
+
+
 def _checked(curve: Curve, method: Method) -> tuple[Array, Array]:
     """Return natural logarithms of the rates, and the qualities, both rising."""
     if len(curve) < _MIN_POINTS[method]:
@@ -80,17 +95,22 @@ def _cubic_integral(x: Array, y: Array) -> Callable[[float], float]:
 
 def _pchip_integral(x: Array, y: Array) -> Callable[[float], float]:
     """Return the exact integral, from x[0] on, of the piecewise cubic Hermite interpolant."""
+    steps, terms = np.diff(x), _pchip_terms(x, y)
+
+    def pieces(lengths: Array) -> Array:
+        total: Array = np.sum([term / power * lengths**power for power, term in enumerate(terms, 1)], axis=0)
+        return total
+
+    return lambda at: float(pieces(np.clip(at - x[:-1], 0, steps)).sum())
+
+
+def _pchip_terms(x: Array, y: Array) -> tuple[Array, Array, Array, Array]:
+    """Return the coefficients of 1, d, d^2 and d^3 of every piece of the interpolant, d from the piece's beginning."""
     steps, slopes = np.diff(x), _pchip_slopes(x, y)
     secants = np.diff(y) / steps
     square = (3 * secants - 2 * slopes[:-1] - slopes[1:]) / steps
     cube = (slopes[:-1] + slopes[1:] - 2 * secants) / steps**2
-
-    def pieces(lengths: Array) -> Array:
-        terms = (y[:-1], slopes[:-1] / 2, square / 3, cube / 4)
-        total: Array = sum(term * lengths ** (power + 1) for power, term in enumerate(terms)) + np.zeros_like(lengths)
-        return total
-
-    return lambda at: float(pieces(np.clip(at - x[:-1], 0, steps)).sum())
+    return y[:-1], slopes[:-1], square, cube
 
 
 def _pchip_slopes(x: Array, y: Array) -> Array:

@@ -20,8 +20,11 @@ class CodeUsage:
         self._counts: dict[int, int] = {}
 
     def add(self, ids: Int[Tensor, "*shape"]) -> None:
-        """Count the ids of one clip."""
+        """Count the ids of one clip. Raises InputError for what is no integer, or outside the space."""
+        if ids.is_floating_point():
+            raise InputError(f"ids of {ids.dtype}: expected integers")
         values, counts = ids.flatten().unique(return_counts=True)
+        self.space.check(values)
         self._count(values, counts)
 
     def merge(self, other: "CodeUsage") -> None:

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import UInt8
 
 from magvit2.errors import InputError, MissingDependencyError
+from magvit2.features.frozen import check_u8
 
 MAX_PSNR_DB = 100.0
 SSIM_WINDOW = 11
@@ -35,8 +36,11 @@ P = TypeVar("P", bound=Pair)
 
 
 def psnr(frame: Frame, other: Frame) -> float:
-    """Return the peak signal-to-noise ratio in dB over all three channels; 100 dB at most, which equal frames have."""
-    _check(frame, other)
+    """Return the peak signal-to-noise ratio in dB over all three channels; 100 dB at most, which equal frames have.
+
+    Raises InputError unless both are uint8 [H, W, 3] of one size, as `ssim` does.
+    """
+    check_pair(frame, other)
     error = float(np.mean((frame.astype(np.float64) - other.astype(np.float64)) ** 2))
     return MAX_PSNR_DB if error == 0 else min(MAX_PSNR_DB, 10 * math.log10(255**2 / error))
 
@@ -48,7 +52,7 @@ def ssim(frame: Frame, other: Frame) -> float:
     scikit-image leave out the 5 pixels along the border (a difference of some 0.001 at 128 pixels a side, 0.1 at 11).
     Frames smaller than the window have none: the result is nan. Raises MissingDependencyError without torchmetrics.
     """
-    _check(frame, other)
+    check_pair(frame, other)
     if min(frame.shape[:2]) < SSIM_WINDOW:
         return math.nan
     height, width = frame.shape[:2]
@@ -65,10 +69,11 @@ class FrameQuality:
         self._ssim = 0.0
 
     def add(self, frame: Frame, other: Frame) -> None:
-        """Count one frame and its reconstruction."""
+        """Count one frame and its reconstruction. Raises as `psnr` and `ssim`, and then counts nothing."""
+        values = psnr(frame, other), ssim(frame, other)
         self.num_frames += 1
-        self._psnr += psnr(frame, other)
-        self._ssim += ssim(frame, other)
+        self._psnr += values[0]
+        self._ssim += values[1]
 
     def watch(self, pairs: Iterable[P]) -> Iterator[P]:
         """Pass on pairs with the fields `original` and `decoded`, counting each."""
@@ -87,9 +92,12 @@ class FrameQuality:
         return self._ssim / self.num_frames if self.num_frames else math.nan
 
 
-def _check(frame: Frame, other: Frame) -> None:
-    if frame.shape != other.shape:
-        raise InputError(f"frames of shapes {frame.shape} and {other.shape}: expected the same size")
+def check_pair(frames: UInt8[np.ndarray, "*_ H W 3"], others: UInt8[np.ndarray, "*_ H W 3"], num_axes: int = 3) -> None:
+    """Raise InputError unless both are 8-bit RGB [H, W, 3], or [n, H, W, 3] for 4 axes, of one size, with a pixel."""
+    check_u8(frames, num_axes)
+    check_u8(others, num_axes)
+    if frames.shape != others.shape:
+        raise InputError(f"frames of shapes {frames.shape} and {others.shape}: expected the same size")
 
 
 def _ssim_sum(frame: Frame, other: Frame, top: int, bottom: int) -> float:

@@ -31,7 +31,9 @@ class Gaussian:
         self._scatter = torch.zeros(0, 0, dtype=torch.float64)
 
     def add(self, features: Float[Tensor, "n d"]) -> None:
-        """Count n samples. Raises InputError for another dimension, NaN or infinity."""
+        """Count n samples. Raises InputError for anything but [n, d] of the dimension so far, NaN or infinity."""
+        if features.ndim != 2 or not features.shape[1]:
+            raise InputError(f"features of shape {list(features.shape)}: expected [samples, dimensions]")
         if not torch.isfinite(features).all():
             raise InputError("features hold NaN or infinity: expected finite numbers")
         x = features.detach().cpu().double()

@@ -5,6 +5,8 @@ deviation over 4 folds of samples, each against the same real clips. `fvd-styleg
 `features.embeddings`) differ in the archive, its resizing and the covariance's divisor; their numbers do not compare.
 """
 
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,13 +37,33 @@ class Windows:
 
     def cut(self, frames: UInt8[np.ndarray, "T H W 3"]) -> UInt8[np.ndarray, "n t H W 3"]:
         """Return the windows of a clip, one at least. Raises InputError where it is too short."""
-        span = (self.num_frames - 1) * self.stride + 1
+        span = self.span
         if len(frames) < span:
             raise InputError(
                 f"a clip of {len(frames)} frames: {self.num_frames} at stride {self.stride} expect {span} or more"
             )
         starts = range(0, len(frames) - span + 1, self.num_frames * self.stride)[: self.limit]
         return np.stack([frames[start : start + span : self.stride] for start in starts])
+
+    def stream(self, frames: Iterable[UInt8[np.ndarray, "H W 3"]]) -> Iterator[UInt8[np.ndarray, "t H W 3"]]:
+        """Yield the windows of a clip one by one, none where it is too short; no more than one is in memory."""
+        rest = iter(frames)
+        for _ in itertools.count() if self.limit is None else range(self.limit):
+            period = enumerate(itertools.islice(rest, self.num_frames * self.stride))
+            window = [frame for number, frame in period if number % self.stride == 0]
+            if len(window) < self.num_frames:
+                return
+            yield np.stack(window)
+
+    @property
+    def span(self) -> int:
+        """Frames of the shortest clip that has a window."""
+        return (self.num_frames - 1) * self.stride + 1
+
+    @property
+    def reach(self) -> int | None:
+        """How many frames from the start of a clip are looked at; None: all."""
+        return None if self.limit is None else (self.limit - 1) * self.num_frames * self.stride + self.span
 
     @property
     def protocol(self) -> str:

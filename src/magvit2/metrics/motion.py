@@ -87,6 +87,13 @@ def fd_mbv2_t(
     nets: Path, windows: Windows | None = None, num_folds: int = 1, device: str | torch.device = "cpu"
 ) -> ClipDistance:
     """Return an accumulator of `fd-mbv2-t` over clips [T, H, W, 3]. Raises MissingNetworkError, FormatError."""
-    network, file = load_mobilenet(nets)
     windows = windows or Windows()
-    return ClipDistance(MotionEmbedding(network.to(device), file, windows.num_frames), windows, num_folds)
+    return ClipDistance(load_motion_embedding(nets, device, windows.num_frames), windows, num_folds)
+
+
+def load_motion_embedding(
+    nets: Path, device: str | torch.device = "cpu", num_frames: int = NUM_FRAMES
+) -> MotionEmbedding:
+    """Return `fd-mbv2-t`'s embedding. Raises MissingNetworkError, FormatError."""
+    network, file = load_mobilenet(nets)
+    return MotionEmbedding(network.to(device), file, num_frames)

@@ -10,6 +10,7 @@ from torch import Tensor
 from magvit2.errors import InputError
 from magvit2.features import FrameDistance
 from magvit2.features.frozen import device_of
+from magvit2.metrics.frames import check_pair
 
 _PIXELS_PER_PASS = 1 << 20  # keeps activations of a batch at some hundred megabytes
 
@@ -25,10 +26,9 @@ class PerceptualDistance:
     def add(self, frames: UInt8[np.ndarray, "n H W 3"], others: UInt8[np.ndarray, "n H W 3"]) -> None:
         """Count frames and what became of them, one by one.
 
-        Raises InputError where the shapes differ or the frames are too small for the network.
+        Raises InputError unless both are uint8 of one shape, and large enough for the network.
         """
-        if frames.shape != others.shape:
-            raise InputError(f"frames of shapes {frames.shape} and {others.shape}: expected the same")
+        check_pair(frames, others, 4)
         step = max(1, _PIXELS_PER_PASS // math.prod(frames.shape[1:3]))
         for start in range(0, len(frames), step):
             one, two = self._images(frames[start : start + step]), self._images(others[start : start + step])

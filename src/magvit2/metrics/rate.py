@@ -44,8 +44,11 @@ class IdRate:
     def add(self, ids: Int[Tensor, "t h w"], num_pixels: int) -> None:
         """Count the ids of one clip, which stand for `num_pixels` pixels (frames x height x width).
 
-        Raises InputError for ids outside the space.
+        Raises InputError for ids that are no integers [t, h, w] of the space, and for no pixels.
         """
+        if ids.ndim != 3 or ids.is_floating_point() or num_pixels < 1:
+            given = f"ids {list(ids.shape)} of {ids.dtype}, for {num_pixels} pixels"
+            raise InputError(f"{given}: expected integers [t, h, w] of one clip, for one pixel or more")
         digits = self.space.ids_to_digits(ids.cpu())
         self.num_pixels += num_pixels
         self._usage.add(ids)

@@ -7,7 +7,6 @@ repeated), negative terms cut to 0, each colour channel by itself, then their me
 """
 
 import math
-from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Literal
 
@@ -18,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from magvit2.errors import InputError
-from magvit2.metrics.frames import MAX_PSNR_DB, Frame, P
+from magvit2.metrics.frames import MAX_PSNR_DB, Frame, check_pair
 
 MsSsimName = Literal["ms-ssim", "ms-ssim-3"]
 
@@ -46,11 +45,10 @@ def ms_ssim_name(height: int, width: int) -> MsSsimName | None:
 def ms_ssim(frame: Frame, other: Frame, name: MsSsimName = "ms-ssim") -> float:
     """Return the multi-scale structural similarity of two frames, 0 .. 1; equal frames have 1.
 
-    nan where the short side is below what the scales need (176 pixels for five, 44 for three). Raises InputError where
-    the sizes differ.
+    nan where the short side is below what the scales need (176 pixels for five, 44 for three). Raises InputError unless
+    both are uint8 [H, W, 3] of one size.
     """
-    if frame.shape != other.shape:
-        raise InputError(f"frames of shapes {frame.shape} and {other.shape}: expected the same size")
+    check_pair(frame, other)
     weights = _WEIGHTS[name]
     if min(frame.shape[:2]) < _min_side(weights):
         return math.nan
@@ -76,18 +74,13 @@ class MultiScaleSsim:
 
     def add(self, frame: Frame, other: Frame) -> None:
         """Count one frame and its reconstruction. Raises InputError where a frame's size is not the first one's."""
+        check_pair(frame, other)
         self._size = self._size or frame.shape
         if frame.shape != self._size:
             raise InputError(f"a frame of shape {frame.shape} after one of {self._size}: expected one size per clip")
         self.name = ms_ssim_name(*frame.shape[:2])
         self.num_frames += 1
         self._sum += math.nan if self.name is None else ms_ssim(frame, other, self.name)
-
-    def watch(self, pairs: Iterable[P]) -> Iterator[P]:
-        """Pass on pairs with the fields `original` and `decoded`, counting each."""
-        for pair in pairs:
-            self.add(pair.original, pair.decoded)
-            yield pair
 
     @property
     def mean(self) -> float:
@@ -104,18 +97,11 @@ class PooledPsnr:
         self._num_values = 0
 
     def add(self, frame: Frame, other: Frame) -> None:
-        """Count one frame and its reconstruction. Raises InputError where the sizes differ."""
-        if frame.shape != other.shape:
-            raise InputError(f"frames of shapes {frame.shape} and {other.shape}: expected the same size")
+        """Count one frame and its reconstruction. Raises InputError unless both are uint8 [H, W, 3] of one size."""
+        check_pair(frame, other)
         self.num_frames += 1
         self._num_values += frame.size
         self._squared_error += int(((frame.astype(np.int64) - other) ** 2).sum())
-
-    def watch(self, pairs: Iterable[P]) -> Iterator[P]:
-        """Pass on pairs with the fields `original` and `decoded`, counting each."""
-        for pair in pairs:
-            self.add(pair.original, pair.decoded)
-            yield pair
 
     @property
     def psnr(self) -> float:

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from magvit2.errors import InputError
+from magvit2.metrics.frames import check_pair
 from magvit2.video.ffmpeg import run_ffmpeg
 from magvit2.video.yuv import YUV_PROTOCOL, to_yuv420
 
@@ -35,11 +36,13 @@ class Vmaf:
 def vmaf(frames: Frames, decoded: Frames) -> Vmaf:
     """Return VMAF of decoded frames against the true ones; an untouched clip has 97 to 100, less the stiller it is.
 
-    Both clips become 8-bit yuv420p (odd sides padded to even ones) in temporary files. Raises InputError where shapes
-    differ or a side is under 32 pixels, MissingDependencyError without imageio-ffmpeg or PyAV.
+    Both clips become 8-bit yuv420p (odd sides padded to even ones) in temporary files. Raises InputError unless both
+    are uint8 of one shape, with a frame at least and sides of 32 pixels; MissingDependencyError without imageio-ffmpeg
+    or PyAV.
     """
-    if frames.shape != decoded.shape:
-        raise InputError(f"clips of shapes {frames.shape} and {decoded.shape}: expected the same size")
+    check_pair(frames, decoded, 4)
+    if not len(frames):
+        raise InputError("a clip without frames: VMAF expects one or more")
     height, width = frames.shape[1:3]
     if min(height, width) < MIN_SIDE:
         raise InputError(f"VMAF needs sides of {MIN_SIDE} pixels or more; got {height} x {width}")
