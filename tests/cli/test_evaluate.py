@@ -163,3 +163,12 @@ def test_networks_are_looked_for_where_the_data_are(
     (nets / "squeezenet1_1_onnxzoo.npz").write_bytes(b"no network")
     line = refused(source, model, "--metrics", "psq")
     assert line.startswith(f"{nets / 'squeezenet1_1_onnxzoo.npz'}: SHA-256 is ")
+
+
+def test_groups_are_chosen_by_name(source: Path, model: Path) -> None:
+    (group, *others) = sorted(path.name for path in source.iterdir() if path.is_dir())
+    assert others
+    results = evaluate(source, model, "--groups", group, "--limit", 1, *LIGHT)["results"]
+    assert {name.split("/")[0] for name in results} == {group}
+    line = refused(source, model, "--groups", group, "nothing")
+    assert line == f"group 'nothing': expected some of {group!r}, {', '.join(map(repr, others))}"

@@ -82,6 +82,7 @@ def reconstruction(
     model: Annotated[Positional[str], arg(metavar="MODEL")],
     data: Annotated[Positional[Path], arg(metavar="DATA")],
     split: Literal["train", "val", "test"] = "val",
+    groups: Annotated[Names, arg(help_behavior_hint="(default: all)")] = (),
     max_frames: Count = 17,
     size: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: native size)")] = None,
     fit: Annotated[str | None, arg(metavar="WxH", help_behavior_hint="(default: native size)")] = None,
@@ -94,19 +95,22 @@ def reconstruction(
         model: embedded name, model folder, or owner/name on the hub.
         data: folder of videos and images, or one with an index.csv.
         split: rows of the index, or lists of UCF-101, to use; another source is used whole.
+        groups: top folders of the source to use.
         max_frames: frames of each clip, from its beginning.
         size: scale the short side to N pixels and cut the square in the middle.
         fit: scale larger frames down to lie within a width and a height, as in 640x360.
         limit: how many items of each group, from its first.
         options: what is measured, where it runs, and where the report goes.
     """
-    from magvit2.data.items import find_items, first_of_each_group
+    from magvit2.data.items import find_items, first_of_each_group, only_groups
     from magvit2.evaluation.running import Setup
 
     for name, count in (("--max-frames", max_frames), ("--size", size), ("--limit", limit)):
         check_at_least_one(name, count)
     _check_run(options)
     items = find_items(data, split)
+    if groups:
+        items = only_groups(items, groups)
     if limit is not None:
         items = first_of_each_group(items, limit)
     setup = Setup(

@@ -8,6 +8,7 @@ in a folder `ucfTrainTestlist` there, they say which clips belong to `train` and
 
 import csv
 import tarfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -72,6 +73,15 @@ def scope_of(source: Path, split: str, *, use_lists: bool = True) -> str:
         return f"split {split}"
     ucf_list = _ucf_list(source, split) if use_lists else None
     return f"UCF-101 {ucf_list.name}" if ucf_list is not None else "no index, all items"
+
+
+def only_groups(items: list[MediaItem], groups: Sequence[str]) -> list[MediaItem]:
+    """Return the items of some groups (top folders), in their order. Raises InputError for a group without items."""
+    known = list(dict.fromkeys(item.group for item in items))
+    missing = [group for group in groups if group not in known]
+    if missing:
+        raise InputError(f"group {missing[0]!r}: expected some of {', '.join(map(repr, known))}")
+    return [item for item in items if item.group in groups]
 
 
 def first_of_each_group(items: list[MediaItem], count: int) -> list[MediaItem]:
