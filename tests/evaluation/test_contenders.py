@@ -44,6 +44,7 @@ def test_a_tokenizer_gives_the_frames_and_ids_of_the_product_for_clips_of_any_sh
 def test_the_model_comes_first_and_the_floor_is_always_there() -> None:
     assert list(named()) == ["tiny", "bicubic"]
     assert list(named("bicubic", "x264@0.1", "bicubic")) == ["tiny", "bicubic", "x264@0.1"]
+    assert list(named("tiny", "bicubic")) == ["tiny", "bicubic"]  # itself, named again
     assert list(named("runs/tiny", "runs/tiny-b/model", "identity")) == [
         "tiny", "tiny-2", "tiny-b", "identity", "bicubic",
     ]  # fmt: skip

@@ -154,13 +154,14 @@ class FloorContender:
 def open_contenders(model: str, compare: Sequence[str], load: Callable[[str], Tokenizer]) -> tuple[Contender, ...]:
     """Return the contenders: the model first, then those of `compare` in order, the bicubic floor always among them.
 
-    `compare` names models, which `load` gives, baselines of `codecs`, and codecs `@same` rate as the model. Raises
-    InputError, listing what is known, for a name that is neither; and what `load` raises.
+    `compare` names models, which `load` gives, baselines of `codecs`, and codecs `@same` rate as the model; the model
+    itself, named again, is not measured twice. Raises InputError, listing what is known, for a name that is neither;
+    and what `load` raises.
     """
     first = TokenizerContender(short_name(model), load(model))
     found: list[Contender] = [first]
     assert first.space is not None
-    for name in dict.fromkeys([*compare, FLOOR]):
+    for name in dict.fromkeys(name for name in [*compare, FLOOR] if name != model):
         taken = {contender.name for contender in found}
         found.append(FloorContender(first.space) if name == FLOOR else _opened(name, first, load, taken))
     return tuple(found)
