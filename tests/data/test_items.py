@@ -54,7 +54,10 @@ def test_a_folder_without_an_index_holds_its_media_labelled_by_their_folders(tmp
 
 
 def test_files_beside_the_index_form_one_group(tmp_path: Path) -> None:
-    write_index(tmp_path, ["a.mkv,video,train,,", "b.mkv,video,train,,", "more/c.mkv,video,train,,"])
+    names = ["a.mkv", "b.mkv", "more/c.mkv"]
+    for name in names:
+        write_video(tmp_path / name, grey_frames(1, 0))
+    write_index(tmp_path, [f"{name},video,train,," for name in names])
     assert [item.group for item in find_items(tmp_path)] == ["", "", "more"]
 
 
@@ -81,6 +84,8 @@ def test_an_index_that_is_none_is_one_line(tmp_path: Path) -> None:
     one_line_about(tmp_path, r"kind 'film' of a\.mkv; expected video, image, strip, tar or shard")
     write_index(tmp_path, ["a.mkv,train"], header="path,split")
     one_line_about(tmp_path, "the columns kind are missing")
+    write_index(tmp_path, ["a.mkv,video,train,,"])
+    one_line_about(tmp_path, r"line 2: .*a\.mkv is missing \(1 of 1 files are\)")
     (tmp_path / "index.csv").write_bytes(b"\xff\xfe\x00\x80")
     one_line_about(tmp_path, "cannot be read as a table")
     (tmp_path / "index.csv").write_text("")

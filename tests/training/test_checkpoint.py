@@ -16,7 +16,7 @@ def fresh_state() -> TrainingState:
     model = Tokenizer(OURS)
     average = copy.deepcopy(model).requires_grad_(False)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, fused=True)
-    return TrainingState(model, average, optimizer, torch.nn.ModuleDict(), None)
+    return TrainingState(model, model, average, optimizer, torch.nn.ModuleDict(), None)
 
 
 def take_a_step(state: TrainingState) -> None:

@@ -80,7 +80,7 @@ def test_both_sides_have_the_gradients_of_one_simultaneous_pass() -> None:
     judge, decoder = state.adversaries["video"], list(state.model.decoder.parameters())
     assert isinstance(judge, Adversary)
     given = batch()
-    done = goal.forward(4, given.clips_u8, goal.draw(4, given.clips_u8), state.model, judge)
+    done = goal.forward(4, given.clips_u8, goal.draw(4, given.clips_u8), state, judge)
     ours = torch.autograd.grad(done.total, decoder, retain_graph=True)
     theirs = torch.autograd.grad(goal.judge(4, done, judge).total, list(judge.parameters()))
 
@@ -183,7 +183,7 @@ def test_a_perceptual_term_is_weighed_and_pulls(source: Path, tmp_path: Path, mo
     config = dataclasses.replace(TINY, perceptual=PerceptualWeights("resnet50v2", weight=0.5, num_frames=2))
     state, goal = start(config, "cpu"), make_objective(config, None, "cpu")
     given = batch()
-    done = goal.forward(0, given.clips_u8, goal.draw(0, given.clips_u8), state.model, None)
+    done = goal.forward(0, given.clips_u8, goal.draw(0, given.clips_u8), state, None)
     assert done.terms["perceptual"].item() == pytest.approx(0.5 * done.values["perceptual"].item())
     assert done.total.item() == pytest.approx(sum(term.item() for term in done.terms.values()))
     norms = last_layer_norms(state.model, done.terms)

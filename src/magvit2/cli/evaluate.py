@@ -93,8 +93,8 @@ def reconstruction(
 
     Args:
         model: embedded name, model folder, or owner/name on the hub.
-        data: folder of videos and images, or one with an index.csv.
-        split: rows of the index, or lists of UCF-101, to use; another source is used whole.
+        data: folder of videos and images, one with an index.csv, or a list (.csv, .jsonl).
+        split: rows of the index or list, or lists of UCF-101, to use; another source is used whole.
         groups: top folders of the source to use.
         max_frames: frames of each clip, from its beginning.
         size: scale the short side to N pixels and cut the square in the middle.
@@ -147,7 +147,7 @@ def generation(
     Args:
         samples: folder of generated videos and images; with an index.csv, its rows of the split.
         reference: folder of real ones, or one with an index.csv.
-        split: rows of the index, or lists of UCF-101, to use; another source is used whole.
+        split: rows of the index or list, or lists of UCF-101, to use; another source is used whole.
         stride: take every N-th frame of a clip.
         windows: how many windows of 16 frames of each clip, side by side from its beginning.
         folds: parts of the sample clips; distances of clips get their mean and spread. MAGVIT reports 4.

@@ -27,9 +27,9 @@ def pack(
     """Pack one split of a source into tar shards of JPEG, to train where no video can be decoded.
 
     Args:
-        source: folder of videos and images, or one with an index.csv.
+        source: folder of videos and images, one with an index.csv, or a list (.csv, .jsonl).
         out: new folder for the pack, itself a source.
-        split: rows of the index to use; a source without an index is used whole.
+        split: rows of the index or list to use; a source without splits is used whole.
         groups: top folders of the source to take.
         format: jpeg, or png to keep the pixels of clips.
         quality: of JPEG, 1 to 100; JPEG images that are small enough keep their own bytes.

@@ -14,7 +14,7 @@ Settings = Annotated[
 
 def tokenizer(
     recipe: Annotated[Positional[str], arg(metavar="RECIPE")],
-    data: Annotated[Path, arg(metavar="FOLDER")],
+    data: Annotated[Path, arg(metavar="DATA")],
     out: Annotated[Path, arg(metavar="FOLDER")],
     set: Settings = (),
     time_limit: Annotated[float | None, arg(metavar="SECONDS", help_behavior_hint="(default: none)")] = None,
@@ -28,7 +28,7 @@ def tokenizer(
     Args:
         recipe: a recipe's name (videos, images, clip-a1, clip-a1-finish, h200) or a JSON file such as a run's
             training.json.
-        data: folder of videos and images, or one with an index.csv.
+        data: folder of videos and images, one with an index.csv, or a list (.csv, .jsonl).
         out: folder of the run: checkpoints, metrics.jsonl, samples and, in the end, the model.
         set: settings to change, such as num_steps=1000 model.base_channels=48.
         time_limit: save and stop before this command has taken so long; the same command goes on.
@@ -40,6 +40,7 @@ def tokenizer(
     from magvit2.recipes import tokenizer_recipe
     from magvit2.schema import with_settings
     from magvit2.training import train_tokenizer
+    from magvit2.training.distributed import speaks
     from magvit2.training.limit import TimeLimit, process_age_s
     from magvit2.training.status import read_status
 
@@ -48,6 +49,8 @@ def tokenizer(
     find_device(device)
     config = with_settings(tokenizer_recipe(recipe), [setting for group in set for setting in group])
     model = train_tokenizer(config, data, out, device, limit, nets=nets_folder(nets))
+    if not speaks():
+        return
     status = read_status(out)
     rows = {
         "steps": status.num_done,

@@ -1,5 +1,11 @@
-"""Training batches as a pure function of (seed, step): any worker, any restart, the same batch."""
+"""Training batches as a pure function of (seed, step): any worker, any restart, the same batch.
 
+A file that cannot be read is left out: the next item is drawn with the same generator, so this holds of damaged sources
+too, and the batch says which files it left out.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -11,11 +17,14 @@ from torch.utils.data import Dataset
 
 from magvit2.data.frames import Frames, random_clip, read_item
 from magvit2.data.items import MediaItem
-from magvit2.data.synthetic import moving_camera
-from magvit2.errors import ConfigError, InputError
+from magvit2.data.synthetic import Photo, moving_camera
+from magvit2.errors import ConfigError, InputError, MediaError
 
 CUT_PROBABILITY = 0.3
 """Share of moving-camera clips that cut to another photograph; a tokenizer that never saw a cut smears over it."""
+
+MAX_UNREADABLE = 100
+"""Files in a row that a draw leaves out before it gives up: a source of which half is damaged never comes to it."""
 
 
 @dataclass(frozen=True)
@@ -41,18 +50,26 @@ class BatchSpec:
             raise ConfigError(f"{self}: a batch of images has num_frames = 1")
 
 
+class Skipped(NamedTuple):
+    """A file that was left out, and why it could not be read."""
+
+    path: str
+    reason: str
+
+
 class Batch(NamedTuple):
-    """Clips uint8 [b, 3, T, H, W] in 0..255, and the kind of batch."""
+    """Clips uint8 [b, 3, T, H, W] in 0..255, the kind of batch, and the files that were left out of it."""
 
     clips_u8: UInt8[Tensor, "b 3 T H W"]
     kind: str
+    skipped: Sequence[Skipped] = ()
 
 
 class TrainingBatches(Dataset[Batch]):
     """The batches of a run: item `step` is the batch of that step.
 
     Groups of the source (its top folders) are equally likely, then items within a group. Raises InputError where a spec
-    has no items to draw from.
+    has no items to draw from. A batch raises MediaError where 100 files that were drawn in a row cannot be read.
     """
 
     def __init__(self, items: list[MediaItem], specs: tuple[BatchSpec, ...], num_steps: int, seed: int) -> None:
@@ -72,25 +89,65 @@ class TrainingBatches(Dataset[Batch]):
         rng = np.random.default_rng((self.seed, step))
         index = int(rng.choice(len(self.specs), p=self._probabilities))
         spec, groups = self.specs[index], self._groups[index]
-        clips = np.stack([_draw(groups, spec, rng) for _ in range(spec.batch_size)])
-        return Batch(torch.from_numpy(clips).permute(0, 4, 1, 2, 3), spec.kind)
+        skipped: list[Skipped] = []
+        clips = np.stack([_draw(groups, spec, rng, skipped) for _ in range(spec.batch_size)])
+        return Batch(torch.from_numpy(clips).permute(0, 4, 1, 2, 3), spec.kind, tuple(skipped))
 
 
-def _draw(groups: list[list[MediaItem]], spec: BatchSpec, rng: np.random.Generator) -> Frames:
+class _UnreadableError(Exception):
+    """An item of a draw cannot be read."""
+
+    def __init__(self, skipped: Skipped) -> None:
+        super().__init__(skipped)
+        self.skipped = skipped
+
+
+@contextmanager
+def _reading(item: MediaItem) -> Iterator[None]:
+    """Tell whose failure it is when a draw fails in the block."""
+    try:
+        yield
+    except (MediaError, InputError) as error:
+        reason = str(error).removeprefix(f"{item.name}: ")
+        raise _UnreadableError(Skipped(item.name, reason)) from error
+
+
+def _draw(groups: list[list[MediaItem]], spec: BatchSpec, rng: np.random.Generator, skipped: list[Skipped]) -> Frames:
+    """Return a clip of the next item that can be read; those before it are added to `skipped`."""
+    failed: list[Skipped] = []
+    while len(failed) < MAX_UNREADABLE:
+        try:
+            clip = _draw_once(groups, spec, rng)
+        except _UnreadableError as error:
+            failed.append(error.skipped)
+        else:
+            skipped += failed
+            return clip
+    (path, reason), count = failed[-1], f"{len({path for path, _ in failed})} different"
+    raise MediaError(f"{MAX_UNREADABLE} files drawn in a row could not be read ({count}), the last: {path}: {reason}")
+
+
+def _draw_once(groups: list[list[MediaItem]], spec: BatchSpec, rng: np.random.Generator) -> Frames:
     group = groups[int(rng.integers(len(groups)))]
     item = group[int(rng.integers(len(group)))]
     if spec.kind == "motion":
         return _moving(item, group[int(rng.integers(len(group)))], spec, rng)
-    return random_clip(item, spec.num_frames, spec.size, rng)
+    with _reading(item):
+        return random_clip(item, spec.num_frames, spec.size, rng)
 
 
 def _moving(item: MediaItem, other: MediaItem, spec: BatchSpec, rng: np.random.Generator) -> Frames:
     """Move a camera over a photograph and, now and then, cut to another one."""
-    clip = moving_camera(read_item(item)[0], spec.num_frames, spec.size, spec.size, rng)
+    clip = moving_camera(_photo(item), spec.num_frames, spec.size, spec.size, rng)
     if rng.random() < CUT_PROBABILITY:
         cut = int(rng.integers(spec.num_frames))
-        clip[cut:] = moving_camera(read_item(other)[0], spec.num_frames, spec.size, spec.size, rng)[cut:]
+        clip[cut:] = moving_camera(_photo(other), spec.num_frames, spec.size, spec.size, rng)[cut:]
     return clip
+
+
+def _photo(item: MediaItem) -> Photo:
+    with _reading(item):
+        return read_item(item)[0]
 
 
 def _groups(items: list[MediaItem], spec: BatchSpec) -> list[list[MediaItem]]:

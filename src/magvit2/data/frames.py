@@ -1,5 +1,6 @@
 """Frames of an item as uint8 arrays, cut and scaled to what a batch needs. All chance comes from a generator."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from torch.nn import functional
 from magvit2.data.items import MediaItem
 from magvit2.errors import MediaError
 from magvit2.video import decode_image, probe, read_clip, read_image
+from magvit2.video.doors import errors_as_media
 
 Frames = UInt8[np.ndarray, "T H W 3"]
 
@@ -42,10 +44,12 @@ def random_clip(
     """Return a random stretch of time and square of an item, mirrored half of the time.
 
     Half of the squares are cut at the item's own scale, half are larger ones scaled down. Shorter items repeat their
-    last frame; smaller ones are scaled up.
+    last frame; smaller ones are scaled up. Raises MediaError where the file cannot be read, or is shorter than it says.
     """
     start = int(rng.integers(max(1, count_frames(item) - num_frames + 1)))
     frames = read_item(item, start, num_frames)
+    if not len(frames):
+        raise MediaError(f"{item.name}: has no frame {start}; correct the number of frames in its list")
     short = num_frames - len(frames)
     if short:
         frames = np.concatenate([frames, np.repeat(frames[-1:], short, axis=0)])
@@ -101,9 +105,8 @@ def _read_picture(item: MediaItem) -> UInt8[np.ndarray, "H W 3"]:
     if item.member is None:
         return read_image(item.path)
     offset, length = item.member
-    with item.path.open("rb") as file:
-        file.seek(offset)
-        return decode_image(file.read(length), f"{item.path}@{offset}")
+    (data,) = _read_parts(item, offset, (length,))
+    return decode_image(data, item.name)
 
 
 def _read_stored_frames(item: MediaItem, start: int, num_frames: int | None) -> Frames:
@@ -113,11 +116,18 @@ def _read_stored_frames(item: MediaItem, start: int, num_frames: int | None) -> 
     offset = item.member[0] + sum(item.frame_bytes[:start])
     if not lengths:
         last = len(item.frame_bytes) - 1
-        raise MediaError(f"{item.path}@{item.member[0]}: frame {start} was asked for; the last one is frame {last}")
-    with item.path.open("rb") as file:
+        raise MediaError(f"{item.name}: frame {start} was asked for; the last one is frame {last}")
+    frames = [decode_image(data, item.name) for data in _read_parts(item, offset, lengths)]
+    if len({frame.shape for frame in frames}) > 1:
+        raise MediaError(f"{item.name}: its frames are not of one size; pack it again")
+    return np.stack(frames)
+
+
+def _read_parts(item: MediaItem, offset: int, lengths: Sequence[int]) -> list[bytes]:
+    """Return stretches of bytes of a tar file, one after another from `offset`. Raises MediaError."""
+    with errors_as_media(item.name, "cannot be read"), item.path.open("rb") as file:
         file.seek(offset)
-        stored = [file.read(length) for length in lengths]
-    return np.stack([decode_image(data, f"{item.path}@{offset}") for data in stored])
+        return [file.read(length) for length in lengths]
 
 
 def _read_strip(path: Path) -> Frames:

@@ -1,20 +1,22 @@
 """Items: every video and image of a source, found once, with what is known before it is opened.
 
-A source is a folder. With an `index.csv` (path, kind, split, label, ...) its rows are the items; without one, every
-media file below it is, labelled by its folder. Images inside uncompressed tar files are items of their own, and so are
-the pictures and clips of a pack's shards (see `shards`). Where UCF-101's lists of split 1 lie in a source, beside it or
-in a folder `ucfTrainTestlist` there, they say which clips belong to `train` and to `test`.
+A source is a folder or a list (see `lists`). A folder's `index.csv` is such a list, which must give path, kind and
+split; without one, every media file below the folder is an item, labelled by its folder. Images inside uncompressed tar
+files are items of their own, and so are the pictures and clips of a pack's shards (see `shards`). Where UCF-101's lists
+of split 1 lie in a source, beside it or in a folder `ucfTrainTestlist` there, they say which clips belong to `train`
+and to `test`.
 """
 
-import csv
+import os
 import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from magvit2.data.lists import LIST_SUFFIXES, Row, has_splits, is_list, read_list
 from magvit2.data.shards import read_shard
-from magvit2.errors import InputError
+from magvit2.errors import InputError, MediaError
 from magvit2.video import is_media, probe
 from magvit2.video.paths import is_image
 
@@ -22,7 +24,8 @@ ItemKind = Literal["video", "image", "strip", "frames"]
 Split = Literal["train", "val", "test"]
 
 INDEX_NAME = "index.csv"
-_COLUMNS = ("path", "kind", "split")
+_INDEX_COLUMNS = ("path", "kind", "split")
+_KINDS = "video, image, strip, tar or shard"
 _UCF_LISTS = {"train": "trainlist01.txt", "test": "testlist01.txt"}
 
 
@@ -32,7 +35,8 @@ class MediaItem:
 
     `member` is the (offset, length) in bytes of an image or a clip inside a tar file, and `frame_bytes` has the lengths
     of such a clip's frames, which lie one after another. `num_frames` is None until somebody looks.
-    `group` is the top folder of the source that it came from; groups are what a training mixture balances.
+    `group` is the top folder of the source that it came from, or what its row says; groups are what a training mixture
+    balances.
     """
 
     path: Path
@@ -48,31 +52,47 @@ class MediaItem:
         """Whether it has frames in time."""
         return self.kind != "image"
 
+    @property
+    def name(self) -> str:
+        """What messages call it: its path and, inside a tar file, where it begins."""
+        return str(self.path) if self.member is None else f"{self.path}@{self.member[0]}"
+
 
 def find_items(source: Path, split: Split = "train", *, use_lists: bool = True) -> list[MediaItem]:
-    """Return the items of a source folder in a fixed order; without an index the split is ignored: all are used.
+    """Return the items of a source in a fixed order; where nothing splits it, the split is ignored: all are used.
 
     Without `use_lists` all are used of UCF-101 too: lists beside a folder of samples say nothing about those.
-    Raises InputError where there are none, or where the index is not one.
+    Raises InputError where there are none, or where the index or the list is not one or names a missing file.
     """
+    table = _table(source)
+    if table is not None:
+        return _read_table(source, table, split)
     if not source.is_dir():
-        raise InputError(f"{source}: not a folder; give a folder of videos or images, or one with an {INDEX_NAME}")
-    has_index, ucf_list = (source / INDEX_NAME).is_file(), _ucf_list(source, split) if use_lists else None
-    if ucf_list is not None and not has_index:
-        return _read_ucf_list(source, ucf_list)
-    items = _read_index(source, split) if has_index else _scan(source)
+        ending = " or ".join(LIST_SUFFIXES)
+        raise InputError(
+            f"{source}: not a folder, nor a list; give a folder of videos or images, one with an {INDEX_NAME}, or a "
+            f"list of them that ends in {ending}"
+        )
+    ucf_list = _ucf_list(source, split) if use_lists else None
+    items = _scan(source) if ucf_list is None else _read_ucf_list(source, ucf_list)
     if not items:
-        wanted = f"rows of split {split!r} in its {INDEX_NAME}" if has_index else "videos or images below it"
-        raise InputError(f"{source}: expected {wanted}, found none")
+        raise InputError(f"{source}: expected videos or images below it, found none")
     return items
 
 
 def scope_of(source: Path, split: str, *, use_lists: bool = True) -> str:
     """Return what `find_items` takes of a source, in words."""
-    if (source / INDEX_NAME).is_file():
-        return f"split {split}"
+    table = _table(source)
+    if table is not None:
+        own = "" if table.parent == source else f"{table.name}, "
+        return own + (f"split {split}" if has_splits(_read_rows(source, table)) else "all items")
     ucf_list = _ucf_list(source, split) if use_lists else None
     return f"UCF-101 {ucf_list.name}" if ucf_list is not None else "no index, all items"
+
+
+def root_of(source: Path) -> Path:
+    """Return the folder that the names of a source's items are relative to: its own or, of a list, the list's."""
+    return source.parent if is_list(source) else source
 
 
 def only_groups(items: list[MediaItem], groups: Sequence[str]) -> list[MediaItem]:
@@ -122,42 +142,61 @@ def _read_ucf_list(source: Path, path: Path) -> list[MediaItem]:
 
 
 def _scanned(source: Path, path: Path) -> MediaItem:
-    is_still = is_image(path) and (path.suffix.lower() != ".webp" or probe(path).kind == "image")
     parts = path.relative_to(source).parts
     label = parts[-2] if len(parts) > 1 else ""
-    return MediaItem(path, "image" if is_still else "video", parts[0] if len(parts) > 1 else "", label)
+    return MediaItem(path, _kind_of(path), parts[0] if len(parts) > 1 else "", label)
 
 
-def _read_index(source: Path, split: Split) -> list[MediaItem]:
-    path = source / INDEX_NAME
+def _kind_of(path: Path) -> ItemKind:
+    """Return the kind of a media file by its name; a WebP is looked into, as it may be animated."""
+    if not is_image(path):
+        return "video"
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as a table ({error})") from error
-    reader = csv.DictReader(lines)
-    missing = [column for column in _COLUMNS if column not in (reader.fieldnames or [])]
+        return "image" if path.suffix.lower() != ".webp" or probe(path).kind == "image" else "video"
+    except MediaError:  # a damaged one is named by whoever reads it, as any other damaged file is
+        return "image"
+
+
+def _table(source: Path) -> Path | None:
+    """Return the list that names a source's items: the source itself, or its index. None where there is none."""
+    if is_list(source):
+        return source
+    index = source / INDEX_NAME
+    return index if index.is_file() else None
+
+
+def _read_rows(source: Path, table: Path) -> list[Row]:
+    return read_list(table) if table == source else read_list(table, _INDEX_COLUMNS)
+
+
+def _read_table(source: Path, table: Path, split: Split) -> list[MediaItem]:
+    """Return the items of a list's rows of one split, of all its rows where it has no splits."""
+    rows = _read_rows(source, table)
+    chosen = [row for row in rows if row.split in ("", split)]
+    items = [item for row in chosen for item in _READERS.get(row.kind, _listed)(table.parent, row)]
+    missing = [row for row in chosen if not os.path.exists(table.parent / row.path)]  # noqa: PTH110 - never raises
     if missing:
-        raise InputError(f"{path}: the columns {', '.join(missing)} are missing; expected path, kind, split, ...")
-    rows = [row for row in reader if row["split"] == split]
-    items: list[MediaItem] = []
-    for row in rows:
-        items += _READERS.get(row["kind"], _indexed)(source, row)
+        place, path, count = missing[0].place, table.parent / missing[0].path, f"{len(missing)} of {len(chosen)}"
+        raise InputError(f"{place}: {path} is missing ({count} files are); paths are relative to the list's folder")
+    if not items:
+        known = ", ".join(sorted({repr(row.split) for row in rows})) or "none"
+        where = "" if table == source else f" in its {INDEX_NAME}"
+        raise InputError(f"{source}: expected rows of split {split!r}{where}, found none; its splits are: {known}")
     return items
 
 
-def _indexed(source: Path, row: dict[str, str]) -> list[MediaItem]:
-    kind = row["kind"]
+def _listed(root: Path, row: Row) -> list[MediaItem]:
+    path = root / row.path
+    kind = row.kind or (_kind_of(path) if is_media(path) else "")
+    if not kind:
+        raise InputError(f"{row.place}: the name {row.path} tells no kind; expected {_KINDS}")
     if kind not in ("video", "image", "strip"):
-        raise InputError(
-            f"{source / INDEX_NAME}: kind {kind!r} of {row['path']}; expected video, image, strip, tar or shard"
-        )
-    frames = row.get("frames") or ""
-    count = int(frames) if frames.isdigit() else None
-    return [MediaItem(source / row["path"], kind, _group(row), row.get("label") or "", count)]  # type: ignore[arg-type]
+        raise InputError(f"{row.place}: kind {kind!r} of {row.path}; expected {_KINDS}")
+    return [MediaItem(path, kind, _group(row), row.label, row.num_frames)]  # type: ignore[arg-type]
 
 
-def _tar_items(source: Path, row: dict[str, str]) -> list[MediaItem]:
-    path = source / row["path"]
+def _tar_items(root: Path, row: Row) -> list[MediaItem]:
+    path = root / row.path
     try:
         with tarfile.open(path, "r:") as archive:
             members = [member for member in archive if member.isfile() and is_image(Path(member.name))]
@@ -168,13 +207,13 @@ def _tar_items(source: Path, row: dict[str, str]) -> list[MediaItem]:
     ]
 
 
-def _shard_items(source: Path, row: dict[str, str]) -> list[MediaItem]:
-    path = source / row["path"]
+def _shard_items(root: Path, row: Row) -> list[MediaItem]:
+    path = root / row.path
     return [
         MediaItem(
             path,
             "frames" if member.frame_bytes else "image",
-            member.group,
+            row.group or member.group,
             member.label,
             max(1, len(member.frame_bytes)),
             (member.offset, member.length),
@@ -187,6 +226,8 @@ def _shard_items(source: Path, row: dict[str, str]) -> list[MediaItem]:
 _READERS = {"tar": _tar_items, "shard": _shard_items}
 
 
-def _group(row: dict[str, str]) -> str:
-    folder, slash, _ = row["path"].partition("/")
-    return folder if slash else ""
+def _group(row: Row) -> str:
+    """Return the group that a row names, or the top folder of its path below the list or beside it."""
+    path = PurePosixPath(row.path)
+    folders = [part for part in path.parts[:-1] if part != ".."]
+    return row.group or (folders[0] if folders and not path.is_absolute() else "")

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from magvit2.data.items import root_of
 from magvit2.evaluation.cost import COST_PROTOCOL, Cost, costs
 from magvit2.evaluation.rate_curves import (
     CURVES_PROTOCOL,
@@ -230,7 +231,7 @@ def item_values(record: Record, source: Path) -> dict[str, Any]:
     """Return one item under one contender for JSON, its name as it is below the source."""
     return {
         "index": record.index,
-        "item": os.path.relpath(record.item, source),
+        "item": os.path.relpath(record.item, root_of(source)),
         "cell": record.cell,
         "contender": record.contender,
         "num_frames": record.num_frames,

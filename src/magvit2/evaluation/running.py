@@ -10,7 +10,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 import torch
 
-from magvit2.data.items import MediaItem
+from magvit2.data.items import MediaItem, root_of
 from magvit2.errors import InputError
 from magvit2.evaluation.contenders import open_contenders
 from magvit2.evaluation.parts import (
@@ -85,13 +85,13 @@ def describe(setup: Setup, bench: Bench, items: Sequence[MediaItem], source: Pat
 
 
 def hash_of_list(items: Sequence[MediaItem], source: Path) -> str:
-    """Return the SHA-256 over the items in their order: names below `source`, places in tar files, kinds, sizes.
+    """Return the SHA-256 over the items in their order: names below the source, places in tar files, kinds, sizes.
 
     Raises InputError where a file is missing.
     """
-    digest = hashlib.sha256()
+    digest, root = hashlib.sha256(), root_of(source)
     for item in items:
-        name = os.path.relpath(item.path, source)
+        name = os.path.relpath(item.path, root)
         if not item.path.exists():
             raise InputError(f"{item.path}: is listed, but missing")
         digest.update(f"{name}|{item.member}|{item.kind}|{item.path.stat().st_size}\n".encode())

@@ -28,6 +28,7 @@ from magvit2.recipes.tokenizer import tokenizer_recipe
 from magvit2.runtime import tune
 from magvit2.schema import with_settings
 from magvit2.training import TokenizerTraining, train_tokenizer
+from magvit2.training.distributed import speaks
 from magvit2.training.export import check_exportable, export_run
 from magvit2.training.limit import TimeLimit, process_age_s
 from magvit2.training.status import RunStatus, read_status
@@ -76,9 +77,11 @@ def _run(given: argparse.Namespace, started_s: float) -> None:
         config = with_settings(config, [f"num_workers={given.workers}"])
     tune(given.threads)
     _prepare(given.device)
-    with contextlib.nullcontext() if given.export is None else _Exporter(given, config) as exporter:
+    exports = given.export is not None and speaks()
+    with _Exporter(given, config) if exports else contextlib.nullcontext() as exporter:
         train_tokenizer(config, given.data, given.out, given.device, limit, exporter, nets=given.nets)
-    sys.stdout.write(_table(read_status(given.out), given, time.time() - started_s))
+    if speaks():
+        sys.stdout.write(_table(read_status(given.out), given, time.time() - started_s))
 
 
 def _prepare(device: str) -> None:

@@ -18,8 +18,12 @@ _TENSORS, _STATE = "state.safetensors", "state.json"
 
 
 class TrainingState(NamedTuple):
-    """What moves during a run besides the step: model, its average, the adversaries by name, and both optimizers."""
+    """What moves during a run besides the step: model, its average, the adversaries by name, and both optimizers.
 
+    `network` is what runs the model: the model itself or, where processes share a batch, what averages its gradients.
+    """
+
+    network: nn.Module
     model: Tokenizer
     average: Tokenizer
     optimizer: torch.optim.Optimizer

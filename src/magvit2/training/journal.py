@@ -1,11 +1,12 @@
-"""The journal of a run: one JSON line for each logged step, a progress bar, and sample pictures."""
+"""The journal of a run: one JSON line for each logged step, a progress bar, sample pictures, and files left out."""
 
 import json
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import torch
 from jaxtyping import Float
@@ -13,18 +14,23 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
+from magvit2.data.batches import Skipped
 from magvit2.data.frames import to_frames
 from magvit2.store import write_text
 from magvit2.video import write_image
 
 
 class Journal:
-    """Writes `metrics.jsonl` and `samples/` in a run's folder; shows a progress bar, or lines where no terminal is."""
+    """Writes `metrics.jsonl`, `skipped.jsonl` and `samples/` in a run's folder; shows a progress bar.
+
+    Where no terminal is, it shows lines.
+    """
 
     def __init__(self, folder: Path, first_step: int, num_steps: int) -> None:
         self.folder = folder
-        self._path = folder / "metrics.jsonl"
-        self._keep_before(first_step)
+        self._path, self._skipped_path = folder / "metrics.jsonl", folder / "skipped.jsonl"
+        _keep_before(self._path, first_step)
+        self._skipped = {line["path"] for line in _keep_before(self._skipped_path, first_step)}
         self._next_step = first_step
         console = Console(stderr=True)  # standard output is for results
         self._progress = Progress(
@@ -68,19 +74,32 @@ class Journal:
 
     def warn(self, step: int, message: str) -> None:
         """Say on standard error what was wrong at a step."""
-        self._progress.console.print(f"step {step}: {message}", style="yellow", highlight=False)
+        text = f"step {step}: {message}"
+        self._progress.console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
+
+    def skip(self, step: int, skipped: Sequence[Skipped]) -> None:
+        """Name files that were left out at a step, each once in a run: on standard error and in `skipped.jsonl`."""
+        for path, reason in skipped:
+            if path in self._skipped:
+                continue
+            self._skipped.add(path)
+            with self._skipped_path.open("a") as file:
+                file.write(json.dumps({"step": step, "path": path, "reason": reason}) + "\n")
+            self.warn(step, f"{path}: {reason}; left out (files left out so far: {len(self._skipped)})")
 
     def pictures(self, step: int, originals: Float[Tensor, "b 3 T H W"], decoded: Float[Tensor, "b 3 T H W"]) -> None:
         """Write one picture: each clip's first, middle and last frames, originals above what was decoded."""
         write_image(self.folder / "samples" / f"step-{step:08d}.png", to_frames(_sheet(originals, decoded))[0])
 
-    def _keep_before(self, step: int) -> None:
-        """Drop the lines that an interrupted run wrote beyond its checkpoint."""
-        if not self._path.exists():
-            return
-        lines = self._path.read_text().splitlines()
-        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] < step]
-        write_text(self._path, "".join(f"{line}\n" for line in kept))
+
+def _keep_before(path: Path, step: int) -> list[dict[str, Any]]:
+    """Drop the lines that an interrupted run wrote beyond its checkpoint; return those that stay."""
+    if not path.exists():
+        return []
+    lines = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("}\n")]  # whole ones
+    kept = [(line, values) for line in lines if (values := json.loads(line))["step"] < step]
+    write_text(path, "".join(line for line, _ in kept))
+    return [values for _, values in kept]
 
 
 def _sheet(originals: Tensor, decoded: Tensor) -> Tensor:

@@ -19,8 +19,9 @@ from magvit2.errors import ConfigError
 from magvit2.losses import Distance, open_perceptual, perceptual_loss, pick_frames, tokenizer_loss
 from magvit2.quantizers import Quantized
 from magvit2.tokenizer import Tokenizer
+from magvit2.training.checkpoint import TrainingState
 from magvit2.training.config import TokenizerTraining
-from magvit2.training.distributed import mean_over_ranks
+from magvit2.training.distributed import mean_over_ranks, rank, world_size
 
 _CHANCE = 1
 """Tells this module's draws from those of the data, which come from (seed, step) too."""
@@ -61,27 +62,34 @@ class Objective:
     distance: Distance | None
 
     def draw(self, step: int, clips_u8: UInt8[Tensor, "b 3 T H W"]) -> Draws:
-        """Return what chance says of the batch of a step."""
+        """Return what chance says of this process's share of the batch of a step."""
         rng = np.random.default_rng((self.config.seed, step, _CHANCE))
-        count, length = clips_u8.shape[0], clips_u8.shape[2]
+        count, length = clips_u8.shape[0] * world_size(), clips_u8.shape[2]
         frames = pick_frames(count, length, self.config.perceptual.num_frames, rng)
-        dropping = self.config.bit_dropping
+        return Draws(self._bits_of(step, count, rng), frames).chunk(world_size())[rank()]
+
+    def _bits_of(self, step: int, count: int, rng: np.random.Generator) -> Int[Tensor, " b"] | None:
+        dropping, most = self.config.bit_dropping, self.config.model.num_bits
         if dropping.probability == 0 or step < dropping.start_step:
-            return Draws(None, frames)
-        most = self.config.model.num_bits
+            return None
         drops = rng.random(count) < dropping.probability
-        return Draws(torch.from_numpy(np.where(drops, rng.integers(dropping.least, most, count), most)), frames)
+        return torch.from_numpy(np.where(drops, rng.integers(dropping.least, most, count), most))
 
     def forward(
-        self, step: int, clips_u8: UInt8[Tensor, "b 3 T H W"], draws: Draws, model: Tokenizer, judge: Adversary | None
+        self,
+        step: int,
+        clips_u8: UInt8[Tensor, "b 3 T H W"],
+        draws: Draws,
+        state: TrainingState,
+        judge: Adversary | None,
     ) -> Pass:
-        """Return the pass of clips 0..255 through a model, with the generator's terms."""
-        device = model.device
+        """Return the pass of clips 0..255 through the model, with the generator's terms."""
+        device = state.model.device
         clips = to_range(clips_u8, device)
         with torch.autocast(device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
             bits = None if draws.num_bits is None else draws.num_bits.to(device)
-            decoded, quantized = model(clips, bits)
-            terms, values = self._own_terms(step, decoded, clips, quantized, model.quantizer.code_size)
+            decoded, quantized = state.network(clips, bits)
+            terms, values = self._own_terms(step, decoded, clips, quantized, state.model.quantizer.code_size)
             if self.distance is not None:
                 values["perceptual"] = perceptual_loss(self.distance, decoded.float(), clips, draws.frames)
                 terms["perceptual"] = self.config.perceptual.weight * values["perceptual"]

@@ -4,6 +4,7 @@ A batch is computed in equal parts whose gradients are averaged. Where something
 is left out, and its report says what was to blame.
 """
 
+import contextlib
 import math
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from magvit2.data.batches import Batch
 from magvit2.quantizers import VQ, Quantized
 from magvit2.training.checkpoint import TrainingState
 from magvit2.training.config import OptimizerConfig
+from magvit2.training.distributed import average_gradients, gather, mean_over_ranks, without_averaging
 from magvit2.training.objective import Draws, Objective, last_layer_norms
 from magvit2.training.schedule import learning_rate, update_ema
 
@@ -50,14 +52,21 @@ def train_step(
     _prepare(step, state, objective)
     num_parts = objective.config.num_parts
     cuts = zip(batch.clips_u8.chunk(num_parts), objective.draw(step, batch.clips_u8).chunk(num_parts), strict=True)
-    parts = [_compute(step, *cut, state, judge, objective, in_detail=in_detail) for cut in cuts]
+    parts = []
+    for number, cut in enumerate(cuts, 1):
+        with contextlib.nullcontext() if number == num_parts else without_averaging(state.network):
+            parts.append(_compute(step, *cut, state, judge, objective, in_detail=in_detail))
     values = {name: torch.stack([part.values[name] for part in parts]).mean() for name in parts[0].values}
     values["grad_norm"] = _clip(state.model, objective.config.optimizer)
     if judge is not None:
+        average_gradients(judge)
         values["judge_grad_norm"] = _clip(judge, objective.config.discriminator_optimizer)
-    numbers = dict(zip(values, torch.stack(list(values.values())).tolist(), strict=True))
+    means = mean_over_ranks(torch.stack(list(values.values())))
+    numbers = dict(zip(values, means.tolist(), strict=True))
     problem = _problem(numbers)
     quantized = Quantized(*(torch.cat(pieces) for pieces in zip(*(part.quantized for part in parts), strict=True)))
+    if in_detail or isinstance(state.model.quantizer, VQ):
+        quantized = Quantized(*(gather(tensor) for tensor in quantized))
     if not problem:
         _move(step, state, judge, quantized, values, objective)
     clips, decoded = torch.cat([part.clips for part in parts]), torch.cat([part.decoded for part in parts])
@@ -97,7 +106,7 @@ def _compute(
 ) -> _Part:
     """Add the gradients of a part of a batch to both sides."""
     share = 1 / objective.config.num_parts
-    done = objective.forward(step, clips_u8, draws, state.model, judge)
+    done = objective.forward(step, clips_u8, draws, state, judge)
     values = {"loss": done.total, **done.values}
     if in_detail:
         values |= {f"pull_{name}": norm for name, norm in last_layer_norms(state.model, done.terms).items()}

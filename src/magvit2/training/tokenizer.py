@@ -1,12 +1,13 @@
 """Training a tokenizer: the loop, from a folder of data to a folder with a model."""
 
+import contextlib
 import copy
 import dataclasses
 import json
 import math
-import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import torch
@@ -23,6 +24,7 @@ from magvit2.tokenizer import Tokenizer, inflate, is_inflatable
 from magvit2.tokens import TokenSpace
 from magvit2.training.checkpoint import TrainingState, latest_checkpoint, load_checkpoint, save_checkpoint
 from magvit2.training.config import OptimizerConfig, TokenizerTraining
+from magvit2.training.distributed import any_rank, data_parallel, joined, rank, wait_for_all, world_size
 from magvit2.training.guard import BadSteps
 from magvit2.training.interruption import Interruption
 from magvit2.training.journal import Journal
@@ -49,28 +51,45 @@ def train_tokenizer(
     A run that was interrupted goes on from its last checkpoint, exactly: the same losses as if it had not been. The
     first SIGINT or SIGTERM writes one at the end of the step, and ends in KeyboardInterrupt. So does `time_limit`, but
     it returns the model as it stands: `read_status(folder)` says how far it came. `on_save` is called after each save.
-    `nets` is the folder of the perceptual network, where the configuration names one. Raises TrainingError where the
-    folder holds another run, under torchrun, or where the loss is not finite for too many steps, and
-    MissingNetworkError.
+    `nets` is the folder of the perceptual network, where the configuration names one.
+
+    Under torchrun each process takes its share of every batch, and together they do what one would with all of it;
+    `device` "cuda" is then each one's own. Raises TrainingError where the folder holds another run, where the processes
+    cannot share a batch evenly, or where the loss is not finite for too many steps, and MissingNetworkError.
     """
-    _check_alone()
-    limit = time_limit or TimeLimit()
+    with joined(device) as own_device:
+        return _train(config, source, folder, own_device, time_limit or TimeLimit(), on_save, nets)
+
+
+def _train(
+    config: TokenizerTraining,
+    source: Path,
+    folder: Path,
+    device: str,
+    limit: TimeLimit,
+    on_save: Callable[[], None] | None,
+    nets: Path | None,
+) -> Path:
+    _check_shares(config)
     batches = TrainingBatches(find_items(source), config.batches, config.num_steps, config.seed)
     checkpoint = latest_checkpoint(folder / "checkpoints")
     state = start(dataclasses.replace(config, initial=None) if checkpoint else config, device)
     objective = make_objective(config, nets, device)
-    _claim(folder, config)
+    if rank() == 0:
+        _claim(folder, config)
+    wait_for_all()
     first_step = load_checkpoint(checkpoint, state) if checkpoint else 0
     guard = BadSteps(config.max_bad_steps, folder / "checkpoints")
-    with Journal(folder, first_step, config.num_steps) as journal, Interruption() as interruption:
+    with _journal(folder, first_step, config.num_steps) as journal, Interruption() as interruption:
         for step, batch in enumerate(_loader(batches, config, first_step, device), first_step):
-            is_logged = step % config.log_every == 0
-            report = train_step(step, batch, state, objective, in_detail=is_logged)
+            batch = batch._replace(clips_u8=batch.clips_u8.chunk(world_size())[rank()])
+            report = train_step(step, batch, state, objective, in_detail=step % config.log_every == 0)
             is_last = step + 1 == config.num_steps
             guard.check(step, report.problem, is_last=is_last)
-            _note(step, batch, report, state, config, journal)
-            is_interrupted = interruption.is_requested
-            must_stop = limit.is_reached() or is_interrupted
+            if journal is not None:
+                _note(step, batch, report, state, config, journal)
+            is_interrupted = any_rank(interruption.is_requested, state.model.device)
+            must_stop = any_rank(limit.is_reached(), state.model.device) or is_interrupted
             is_due = is_last or must_stop or (step + 1) % config.checkpoint_every == 0
             if is_due and guard.is_sound:
                 with limit.saving():
@@ -82,14 +101,21 @@ def train_tokenizer(
     return folder / "model"
 
 
+def _journal(folder: Path, first_step: int, num_steps: int) -> AbstractContextManager[Journal | None]:
+    """Return the journal, which the first process keeps."""
+    return Journal(folder, first_step, num_steps) if rank() == 0 else contextlib.nullcontext()
+
+
 def _save(
     folder: Path, step: int, state: TrainingState, config: TokenizerTraining, on_save: Callable[[], None] | None
 ) -> None:
-    """Write the model and a checkpoint of the state before `step`."""
-    state.average.save_pretrained(folder / "model")
-    save_checkpoint(folder / "checkpoints", step, state, config.keep_checkpoints)
-    if on_save is not None:
-        on_save()
+    """Have the first process write the model and a checkpoint of the state before `step`."""
+    if rank() == 0:
+        state.average.save_pretrained(folder / "model")
+        save_checkpoint(folder / "checkpoints", step, state, config.keep_checkpoints)
+        if on_save is not None:
+            on_save()
+    wait_for_all()
 
 
 def _claim(folder: Path, config: TokenizerTraining) -> None:
@@ -106,10 +132,15 @@ def _claim(folder: Path, config: TokenizerTraining) -> None:
     write_text(path, json.dumps(to_dict(config), indent=2) + "\n")
 
 
-def _check_alone() -> None:
-    """Refuse to run as one of several processes, which would all write to the same folder."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise TrainingError("this training runs as one process: start it without torchrun")
+def _check_shares(config: TokenizerTraining) -> None:
+    """Raise TrainingError where the processes, and their parts of a batch, cannot share every batch evenly."""
+    count = world_size() * config.num_parts
+    for batch in config.batches:
+        if batch.batch_size % count:
+            raise TrainingError(
+                f"{batch.kind} batches of {batch.batch_size} cannot be shared by {world_size()} processes in "
+                f"{config.num_parts} parts each; give a batch_size that {count} divides"
+            )
 
 
 def start(config: TokenizerTraining, device: str) -> TrainingState:
@@ -121,7 +152,9 @@ def start(config: TokenizerTraining, device: str) -> TrainingState:
         model.encoder.requires_grad_(False)
     adversaries = make_adversaries(config).to(device)
     judging = _optimizer(adversaries, config.discriminator_optimizer) if adversaries else None
-    return TrainingState(model, average, _optimizer(model, config.optimizer), adversaries, judging)
+    return TrainingState(
+        data_parallel(model), model, average, _optimizer(model, config.optimizer), adversaries, judging
+    )
 
 
 def _optimizer(side: nn.Module, settings: OptimizerConfig) -> torch.optim.Optimizer:
@@ -179,6 +212,7 @@ def _note(
 ) -> None:
     """Write of a step what the journal is to have."""
     journal.advance(step)
+    journal.skip(step, batch.skipped)
     if report.problem:
         journal.warn(step, f"{report.problem}: the step is left out")
     elif step % config.log_every == 0:
