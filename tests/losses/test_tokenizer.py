@@ -65,7 +65,7 @@ def test_the_total_is_the_weighted_sum(step: int, weight: float) -> None:
 def test_the_absolute_error_is_on_the_scale_of_pixels() -> None:
     terms = tokenizer_loss(clips(0.5), clips(-0.3), saturated(), PAPER)
     assert terms.absolute.item() == pytest.approx(0.4)
-    assert terms.weighted(PAPER, 0)["absolute"].item() == 0
+    assert "absolute" not in terms.weighted(PAPER, 0)
     assert terms.weighted(LossWeights(absolute=2.0), 0)["absolute"].item() == pytest.approx(0.8)
 
 

@@ -43,13 +43,14 @@ class LossTerms(NamedTuple):
     batch_entropy: Float[Tensor, ""]
 
     def weighted(self, weights: LossWeights, step: int) -> dict[str, Float[Tensor, ""]]:
-        """Return what is added up at a training step, by name."""
-        return {
-            "reconstruction": weights.reconstruction * self.reconstruction,
-            "absolute": weights.absolute * self.absolute,
-            "commitment": weights.commitment * self.commitment,
-            "entropy": entropy_weight(weights, step) * (self.sample_entropy - self.batch_entropy),
+        """Return what is added up at a training step, by name; terms without weight are left out."""
+        terms = {
+            "reconstruction": (weights.reconstruction, self.reconstruction),
+            "absolute": (weights.absolute, self.absolute),
+            "commitment": (weights.commitment, self.commitment),
+            "entropy": (entropy_weight(weights, step), self.sample_entropy - self.batch_entropy),
         }
+        return {name: weight * term for name, (weight, term) in terms.items() if weight}
 
 
 def tokenizer_loss(
