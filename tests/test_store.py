@@ -237,6 +237,10 @@ def test_a_model_can_be_written_without_a_module(tmp_path: Path) -> None:
     write_model(tmp_path / "m", "toy", {"size": 2}, {"w": torch.ones(2)})
     assert store.read_config(tmp_path / "m", "toy") == {"size": 2}
     assert store.find_model("toy", tmp_path / "m") == tmp_path / "m"
+    (tmp_path / "run").mkdir()
+    (tmp_path / "m").rename(tmp_path / "run" / "model")
+    with pytest.raises(ModelNotFoundError, match=r"no config\.json in it; .*; did you mean .*run/model\?"):
+        store.find_model("toy", tmp_path / "run")
 
 
 def test_rounded_for_speed_a_model_keeps_the_name_of_its_file_until_its_weights_change(folder: Path) -> None:

@@ -89,7 +89,9 @@ def find_model(kind: str, name: str | os.PathLike[str]) -> Path:
     if (Path(name) / CONFIG_NAME).is_file():
         return Path(name)
     if Path(name).exists():
-        raise ModelNotFoundError(f"{name}: no {CONFIG_NAME} in it; expected a folder written by save_pretrained")
+        inner = Path(name) / "model"
+        hint = f"; did you mean {inner}?" if (inner / CONFIG_NAME).is_file() else ""
+        raise ModelNotFoundError(f"{name}: no {CONFIG_NAME} in it; expected a folder written by save_pretrained{hint}")
     if isinstance(name, str) and name.count("/") == 1 and not name.startswith((".", "/", "~")):
         return _download(name)
     known = ", ".join(["default", *embedded_names()])

@@ -50,7 +50,8 @@ def test_the_json_has_the_evaluator_s_numbers_and_their_protocol(source: Path, m
     assert report["title"] == f"{model} on {source}"
     assert "first 5 frames" in report["protocol"]["frames"]
     assert report["protocol"]["files"].startswith("no index, all items, 5 items; SHA-256")
-    assert report["not_measured"] == {}
+    assert set(report["not_measured"]) == {"ms_ssim"}  # the clips are too small
+    assert report["not_measured"]["ms_ssim"].startswith("no item is fit (ms-ssim: 5 scales")
     assert report["intervals"]["all/clips/tiny/psnr_db"]["mean"] == pytest.approx(expected["all/clips/tiny/psnr_db"])
     assert report["made_by"]["threads"] >= 1
 

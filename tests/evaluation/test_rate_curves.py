@@ -11,7 +11,7 @@ import pytest
 from magvit2.data.items import find_items
 from magvit2.evaluation.contenders import FloorContender, Outcome
 from magvit2.evaluation.provenance import provenance
-from magvit2.evaluation.rate_curves import HEADER, Comparison, compare_curves, find_curves, table_rows
+from magvit2.evaluation.rate_curves import HEADER, Comparison, compare_curves, find_curves, rates_of_metrics, table_rows
 from magvit2.evaluation.reconstruction import Bench, measure
 from magvit2.evaluation.report import Evaluation, markdown
 from magvit2.evaluation.running import Setup, describe
@@ -163,3 +163,10 @@ def test_a_report_says_how_many_bits_a_codec_saves(tmp_path: Path) -> None:
     assert values["rate_curves"]["b@q"] == [f"b@q{gap}" for gap in gaps]
     (rate,) = [row["bd_rate_percent"] for row in values["bd_rates"] if row["name"] == "b@q"]
     assert rate == pytest.approx(-50)
+
+
+def test_a_metric_s_rate_is_of_the_items_that_have_it() -> None:
+    small = records("tiny", 0.4, {"psnr_db": 30.0, "ms_ssim_3": 0.9}, 0, num_pixels=1000)
+    large = records("tiny", 0.1, {"psnr_db": 35.0}, 1, num_pixels=3000)
+    rates = rates_of_metrics(Tally([small, large]), ("psnr_db", "ms_ssim_3", "vmaf"))
+    assert rates == {"a/clips/tiny/psnr_db": pytest.approx(0.175), "a/clips/tiny/ms_ssim_3": pytest.approx(0.4)}

@@ -76,13 +76,13 @@ def test_pictures_are_drawn_without_a_display(tmp_path: Path) -> None:
         for cell in ("a/clips", "all/clips")
         for name, rate in (("tiny", 0.1), ("bicubic", 0.3))
         for metric, value in (
-            ("bits_per_pixel", rate),
             ("psnr_db", 20 + rate),
             ("ms_ssim_3", 0.5),
             ("psq", float("nan")),
         )
     }
-    draw_rate_quality(tmp_path / "plot.png", "a title", results, ["a/clips", "all/clips"], ["tiny", "bicubic"])
+    rates = dict.fromkeys(results, 0.1)
+    draw_rate_quality(tmp_path / "plot.png", "a title", results, rates, ["a/clips", "all/clips"], ["tiny", "bicubic"])
     wide, tall = (Tile(scene(1, *shape), "name\n20.00 dB") for shape in ((40, 160), (60, 50)))
     draw_sheet(tmp_path / "sheet.png", "a title", [("worst: a/1", [wide, wide]), ("best: a/2", [tall, tall])])
     for name in ("plot.png", "sheet.png"):
@@ -92,12 +92,9 @@ def test_pictures_are_drawn_without_a_display(tmp_path: Path) -> None:
 
 def test_points_of_a_rate_curve_share_a_colour_and_are_joined(tmp_path: Path) -> None:
     names = ["tiny", "x264@crf20", "x264@crf30", "jpeg@q5"]
-    results = {
-        f"a/clips/{name}/{metric}": value
-        for number, name in enumerate(names)
-        for metric, value in (("bits_per_pixel", 0.1 * 2**number), ("psnr_db", 20.0 + number))
-    }
-    draw_rate_quality(tmp_path / "plot.png", "a title", results, ["a/clips"], names)
+    results = {f"a/clips/{name}/psnr_db": 20.0 + number for number, name in enumerate(names)}
+    rates = {f"a/clips/{name}/psnr_db": 0.1 * 2**number for number, name in enumerate(names)}
+    draw_rate_quality(tmp_path / "plot.png", "a title", results, rates, ["a/clips"], names)
     pixels = {tuple(pixel) for pixel in read_image(tmp_path / "plot.png").reshape(-1, 3).tolist()}
     red, blue, green, purple = (214, 39, 40), (31, 119, 180), (44, 160, 44), (148, 103, 189)
     assert {red, blue, green} <= pixels and purple not in pixels

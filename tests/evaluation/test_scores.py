@@ -30,7 +30,7 @@ def test_a_metric_without_its_network_is_missing_and_says_what_it_needs(tmp_path
     assert set(panel.not_measured) == set(NETWORKS)
     for name, file in NETWORKS.items():
         assert panel.not_measured[name].startswith(f"needs {file}")
-        assert (str(tmp_path) if has_folder else "none was given") in panel.not_measured[name]
+        assert (str(tmp_path) if has_folder else "(give one: --nets DIR)") in panel.not_measured[name]
     assert [metric.name for metric in panel.pairs] == ["psnr", "ssim", "ms_ssim", "vmaf"]
     assert panel.sets == ()
     assert set(panel.protocols) | set(panel.not_measured) == set(METRICS)

@@ -91,7 +91,9 @@ def test_a_network_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert open_perceptual(PerceptualWeights("resnet50v2", weight=0.0), None) is None
     with pytest.raises(MissingNetworkError, match=r"needs resnet50-0676ba61\.pth or .* in "):
         open_perceptual(PerceptualWeights("resnet50-logits"), tmp_path)
-    with pytest.raises(MissingNetworkError, match=r"needs resnet50v2_.*npz in a folder of networks \(none was given\)"):
+    with pytest.raises(
+        MissingNetworkError, match=r"needs resnet50v2_.*npz in a folder of networks \(give one: --nets DIR\)"
+    ):
         open_perceptual(PerceptualWeights("resnet50v2"), None)
 
 

@@ -52,7 +52,9 @@ def test_a_run_leaves_its_settings_journal_pictures_checkpoints_and_model(source
     assert folder == tmp_path / "model"
     assert json.loads((tmp_path / "training.json").read_text()) == to_dict(config)
     assert [line["step"] for line in journal(tmp_path)] == [0, 2, 4]
-    assert sorted(p.name for p in (tmp_path / "samples").iterdir()) == ["step-00000002.png", "step-00000004.png"]
+    assert sorted(p.name for p in (tmp_path / "samples").iterdir()) == [
+            "step-00000002.png", "step-00000004.png", "step-00000005.png",
+        ]  # fmt: skip
     assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["step-00000004", "step-00000005"]
     tensors = read_tensors(tmp_path / "checkpoints" / "step-00000005" / "state.safetensors")
     loaded = Tokenizer.from_pretrained(folder).state_dict()

@@ -274,7 +274,8 @@ def _show_comparison(comparison: "Comparison", as_json: bool) -> None:
         return
     for kind in comparison.counts:
         rows = [[score.metric, *row_of(score)] for score in comparison.scores if score.kind == kind]
-        show_table(f"{comparison.title}: {kind}", ["", *HEADER], rows)
+        if rows:
+            show_table(f"{comparison.title}: {kind}", ["", *HEADER], rows)
     not_measured = [f"{name}: not measured: {why}" for name, why in comparison.not_measured.items()]
     names = ("samples", "reference", "frames", "folds")
     protocol = "; ".join(f"{name}: {comparison.protocols[name]}" for name in names)
@@ -295,7 +296,7 @@ def _show(evaluation: "Evaluation", as_json: bool) -> None:
     if evaluation.bd_rates:
         title = f"{evaluation.title}: against {evaluation.bd_rates[0].anchor}"
         show_table(title, HEADER, table_rows(evaluation.bd_rates))
-    not_measured = [f"{name}: not measured: {why}" for name, why in evaluation.panel.not_measured.items()]
+    not_measured = [f"{name}: not measured: {why}" for name, why in evaluation.not_measured.items()]
     print("\n".join([*not_measured, *evaluation.notes]))  # noqa: T201
     print(f"protocol: {values['protocol']['files']}; {values['protocol']['frames']}; {values['protocol']['means']}")  # noqa: T201
 

@@ -178,7 +178,7 @@ def _table(scores: Sequence[Score], kind: str) -> Iterator[str]:
     yield "|---" + "|---:" * len(HEADER) + "|---|"
     for score in scores:
         if score.kind == kind:
-            parts = ", ".join(_shown(_plain(value)) for value in score.parts)
+            parts = ", ".join(_shown(_plain(value)) for value in score.parts if not math.isnan(value))
             yield f"| {score.metric} | {' | '.join(_shown(value) for value in row_of(score))} | {parts} |"
 
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 PLOT_NAME = "rate-quality.png"
 
-_RATE = "bits_per_pixel"
 _PANELS = (
     (("psnr_db",), "PSNR, dB", False),
     (("ms_ssim", "ms_ssim_3"), "MS-SSIM (hollow: 3 scales)", False),
@@ -50,18 +49,24 @@ def find_problem() -> str:
 
 
 def draw_rate_quality(
-    path: Path, title: str, results: dict[str, float], cells: Sequence[str], contenders: Sequence[str]
+    path: Path,
+    title: str,
+    results: dict[str, float],
+    rates: dict[str, float],
+    cells: Sequence[str],
+    contenders: Sequence[str],
 ) -> None:
     """Draw quality against bits per pixel, a point for each contender (colour) and cell (marker).
 
-    The points of a rate curve have one colour, and in each cell a line through them. Raises MissingDependencyError
-    without matplotlib.
+    `results` and `rates` are by CELL/CONTENDER/METRIC, `rates` in bits per pixel of what has the metric. The points of
+    a rate curve have one colour, and in each cell a line through them. Raises MissingDependencyError without
+    matplotlib.
     """
-    panels = [panel for panel in _PANELS if any(_points(results, cells, contenders, panel[0]))]
+    panels = [panel for panel in _PANELS if any(_points(results, rates, cells, contenders, panel[0]))]
     figure = _figure(4.6 * len(panels), 5.2 + 0.16 * len(cells))
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for axis, (metrics, label, is_distance) in zip(axes, panels, strict=True):
-        _draw_panel(axis, results, cells, contenders, metrics)
+        _draw_panel(axis, results, rates, cells, contenders, metrics)
         axis.set_ylabel(label)
         if is_distance:
             axis.invert_yaxis()
@@ -94,10 +99,15 @@ def draw_sheet(path: Path, title: str, rows: Sequence[tuple[str, Sequence[Tile]]
 
 
 def _draw_panel(
-    axis: "Axes", results: dict[str, float], cells: Sequence[str], contenders: Sequence[str], metrics: Sequence[str]
+    axis: "Axes",
+    results: dict[str, float],
+    rates: dict[str, float],
+    cells: Sequence[str],
+    contenders: Sequence[str],
+    metrics: Sequence[str],
 ) -> None:
     colours = _colours(contenders)
-    for cell, contender, metric, rate, value in _points(results, cells, contenders, metrics):
+    for cell, contender, metric, rate, value in _points(results, rates, cells, contenders, metrics):
         colour, is_hollow = colours[contender], metric != metrics[0]
         marker = _MARKERS[cells.index(cell) % len(_MARKERS)]
         is_framed = _is_total(cell) and not is_hollow
@@ -106,7 +116,7 @@ def _draw_panel(
             facecolors="none" if is_hollow else colour, linewidths=1.4 if is_hollow or is_framed else 0.8, zorder=3,
         )  # fmt: skip
     for cell, metric, members in itertools.product(cells, metrics, find_curves(contenders).values()):
-        line = sorted((rate, value) for *_, rate, value in _points(results, [cell], members, [metric]))
+        line = sorted((rate, value) for *_, rate, value in _points(results, rates, [cell], members, [metric]))
         width, alpha = (1.6, 0.8) if _is_total(cell) else (1.0, 0.4)
         axis.plot(*zip(*line, strict=True), color=colours[members[0]], linewidth=width, alpha=alpha, zorder=2)
     _label_rates(axis)
@@ -140,17 +150,19 @@ def rate_ticks(low: float, high: float) -> list[float]:
 
 
 def _points(
-    results: dict[str, float], cells: Sequence[str], contenders: Sequence[str], metrics: Sequence[str]
+    results: dict[str, float],
+    rates: dict[str, float],
+    cells: Sequence[str],
+    contenders: Sequence[str],
+    metrics: Sequence[str],
 ) -> list[tuple[str, str, str, float, float]]:
     """Return (cell, contender, metric, rate, value) of all that were measured."""
     found = []
-    for cell in cells:
-        for contender in contenders:
-            rate = results[f"{cell}/{contender}/{_RATE}"]
-            for metric in metrics:
-                value = results.get(f"{cell}/{contender}/{metric}", float("nan"))
-                if value == value and rate > 0:  # noqa: PLR0124 - not nan
-                    found.append((cell, contender, metric, rate, value))
+    for cell, contender, metric in itertools.product(cells, contenders, metrics):
+        name = f"{cell}/{contender}/{metric}"
+        value, rate = results.get(name, math.nan), rates.get(name, math.nan)
+        if not math.isnan(value) and rate > 0:
+            found.append((cell, contender, metric, rate, value))
     return found
 
 

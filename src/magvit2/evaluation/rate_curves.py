@@ -117,6 +117,16 @@ def compare_curves(tally: Tally, panel: Panel, contenders: Sequence[str]) -> lis
     return found
 
 
+def rates_of_metrics(tally: Tally, metrics: Iterable[str]) -> dict[str, float]:
+    """Return bits per pixel by CELL/CONTENDER/METRIC, over the items that have the metric, which may not be all."""
+    found = {}
+    for cell, metric in itertools.product(cells(tally), metrics):
+        of_cell = [record for record in tally.records if record.cell in cell.parts and metric in record.values]
+        for name in dict.fromkeys(record.contender for record in of_cell):
+            found[f"{cell.name}/{name}/{metric}"] = _rate([record for record in of_cell if record.contender == name])
+    return found
+
+
 def table_rows(comparisons: Iterable[Comparison]) -> list[list[str]]:
     """Return the rows of a table below `HEADER`."""
     return [[each.cell, each.metric, each.name, _bd_rate_text(each), _gap_text(each)] for each in comparisons]

@@ -88,7 +88,7 @@ class Evaluation:
             "made_by": self.made_by,
             "protocol": self.protocols,
             "contenders": self.settings["contenders"],
-            "not_measured": self.panel.not_measured,
+            "not_measured": self.not_measured,
             "notes": list(self.notes),
             "results": {name: _plain(value) for name, value in self.results.items()},
             "samples": num_samples(*arguments),
@@ -98,6 +98,15 @@ class Evaluation:
             "bd_rates": [asdict(value) for value in self.bd_rates],
             "cost": {name: asdict(value) for name, value in self.costs.items()},
         }
+
+    @cached_property
+    def not_measured(self) -> dict[str, str]:
+        """Why metrics have no value: what they lack, or that no item is fit for them."""
+        names = {name for record in self.tally.records for name in record.values}
+        sets = {metric for (_, _, metric), gaussian in self.tally.gaussians.items() if gaussian.num_samples > 1}
+        unfit = {m.name: m.protocol for m in self.panel.pairs if not names.intersection(m.names)}
+        unfit |= {m.name: m.protocol for m in self.panel.sets if m.name not in sets}
+        return self.panel.not_measured | {name: f"no item is fit ({protocol})" for name, protocol in unfit.items()}
 
     @property
     def protocols(self) -> dict[str, str]:
@@ -138,9 +147,7 @@ def markdown(evaluation: Evaluation) -> str:
     for cell in cells(evaluation.tally):
         lines += [*_cell_lines(evaluation, cell, found, spread), ""]
     lines += [*_cost_lines(evaluation.costs), ""]
-    lines += _list(
-        "Not measured", {name: f"not measured: {why}" for name, why in evaluation.panel.not_measured.items()}
-    )
+    lines += _list("Not measured", {name: f"not measured: {why}" for name, why in evaluation.not_measured.items()})
     lines += _list("Contenders", evaluation.settings["contenders"])
     lines += _list("Protocol", evaluation.protocols)
     return "\n".join(lines)

@@ -36,7 +36,7 @@ from magvit2.video.ffmpeg import ffmpeg_path
 
 Metric = TypeVar("Metric")
 
-NO_NETWORKS: Final = Path("a folder of networks (none was given)")
+NO_NETWORKS: Final = Path("a folder of networks (give one: --nets DIR)")
 
 
 @dataclass(frozen=True)

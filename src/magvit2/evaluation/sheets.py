@@ -6,6 +6,7 @@ from pathlib import Path
 
 from magvit2.data.items import MediaItem
 from magvit2.evaluation.plots import PLOT_NAME, Tile, draw_rate_quality, draw_sheet
+from magvit2.evaluation.rate_curves import rates_of_metrics
 from magvit2.evaluation.reconstruction import Bench, code_checked, rate_of
 from magvit2.evaluation.report import Evaluation
 from magvit2.evaluation.results import cells
@@ -25,7 +26,8 @@ class Choice:
 def draw_all(folder: Path, evaluation: Evaluation, bench: Bench, items: Sequence[MediaItem]) -> list[Path]:
     """Write all pictures of an evaluation; return their paths. Raises MissingDependencyError without matplotlib."""
     names = [cell.name for cell in cells(evaluation.tally)]
-    draw_rate_quality(folder / PLOT_NAME, evaluation.title, evaluation.results, names, evaluation.contenders)
+    rates = rates_of_metrics(evaluation.tally, evaluation.panel.value_names)
+    draw_rate_quality(folder / PLOT_NAME, evaluation.title, evaluation.results, rates, names, evaluation.contenders)
     return [folder / PLOT_NAME, *draw_sheets(folder, bench, items, evaluation.tally)]
 
 

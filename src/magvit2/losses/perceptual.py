@@ -67,7 +67,7 @@ def open_perceptual(weights: PerceptualWeights, nets: Path | None) -> Distance |
     """
     if not weights.is_used:
         return None
-    return _LOADERS[weights.network](nets or Path("a folder of networks (none was given)"))
+    return _LOADERS[weights.network](nets or Path("a folder of networks (give one: --nets DIR)"))
 
 
 def pick_frames(num_clips: int, length: int, num_frames: int, rng: np.random.Generator) -> Int[Tensor, "{num_clips} _"]:

@@ -83,7 +83,7 @@ def _train(
     with _journal(folder, first_step, config.num_steps) as journal, Interruption() as interruption:
         for step, batch in enumerate(_loader(batches, config, first_step, device), first_step):
             batch = batch._replace(clips_u8=batch.clips_u8.chunk(world_size())[rank()])
-            report = train_step(step, batch, state, objective, in_detail=step % config.log_every == 0)
+            report = train_step(step, batch, state, objective, in_detail=_is_logged(step, config))
             is_last = step + 1 == config.num_steps
             guard.check(step, report.problem, is_last=is_last)
             if journal is not None:
@@ -215,10 +215,15 @@ def _note(
     journal.skip(step, batch.skipped)
     if report.problem:
         journal.warn(step, f"{report.problem}: the step is left out")
-    elif step % config.log_every == 0:
+    elif _is_logged(step, config):
         journal.log(step, {"kind": batch.kind, **_journal_values(report, state, config.model.space)})
-    if (step + 1) % config.sample_every == 0:
+    if (step + 1) % config.sample_every == 0 or step + 1 == config.num_steps:
         journal.pictures(step + 1, report.clips[:8], report.decoded[:8])
+
+
+def _is_logged(step: int, config: TokenizerTraining) -> bool:
+    """Whether a step has a line in the journal: every `log_every`-th, and the last."""
+    return step % config.log_every == 0 or step + 1 == config.num_steps
 
 
 def _journal_values(report: StepReport, state: TrainingState, space: TokenSpace) -> dict[str, float]:
