@@ -195,7 +195,7 @@ def train_a_step(adversary: Adversary, optimizer: torch.optim.Optimizer, clips: 
     optimizer.zero_grad()
     terms.total.backward()
     optimizer.step()
-    adversary.update(terms)
+    adversary.update(terms.real_mean, terms.fake_mean)
     return terms
 
 

@@ -123,9 +123,9 @@ class Adversary(nn.Module):
         penalty, logits = r1_penalty(self.discriminator, real)
         return _SLOPES_TO_UNIT_RANGE * penalty, logits
 
-    def update(self, terms: DiscriminatorTerms) -> None:
+    def update(self, real_mean: Float[Tensor, ""], fake_mean: Float[Tensor, ""]) -> None:
         """Let LeCAM's averages follow the mean logits of a step; call it once a step, after the backward passes."""
-        self.lecam.update(terms.real_mean, terms.fake_mean)
+        self.lecam.update(real_mean, fake_mean)
 
 
 @contextmanager

@@ -14,7 +14,6 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
 from magvit2.adversarial import Adversary, Discriminator, DiscriminatorTerms, adversarial_weight
-from magvit2.data.batches import BatchSpec
 from magvit2.errors import ConfigError
 from magvit2.losses import Distance, open_perceptual, perceptual_loss, pick_frames, tokenizer_loss
 from magvit2.quantizers import Quantized
@@ -132,13 +131,13 @@ def make_adversaries(config: TokenizerTraining) -> nn.ModuleDict:
         return nn.ModuleDict()
     sizes: dict[str, set[tuple[int, int]]] = {}
     for batch in config.batches:
-        sizes.setdefault(judge_of(batch), set()).add((batch.num_frames, batch.size))
+        sizes.setdefault(judge_name(batch.num_frames), set()).add((batch.num_frames, batch.size))
     return nn.ModuleDict({name: _adversary(config, name, sizes[name]) for name in sorted(sizes)})
 
 
-def judge_of(batch: BatchSpec) -> str:
-    """Return the name of the adversary that a kind of batch has."""
-    return "image" if batch.num_frames == 1 else "video"
+def judge_name(num_frames: int) -> str:
+    """Return the name of the adversary that clips of so many frames have."""
+    return "image" if num_frames == 1 else "video"
 
 
 def _adversary(config: TokenizerTraining, name: str, sizes: set[tuple[int, int]]) -> Adversary:

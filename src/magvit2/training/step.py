@@ -6,6 +6,7 @@ is left out, and its report says what was to blame.
 
 import contextlib
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -18,7 +19,7 @@ from magvit2.quantizers import VQ, Quantized
 from magvit2.training.checkpoint import TrainingState
 from magvit2.training.config import OptimizerConfig
 from magvit2.training.distributed import average_gradients, gather, mean_over_ranks, without_averaging
-from magvit2.training.objective import Draws, Objective, last_layer_norms
+from magvit2.training.objective import Draws, Objective, judge_name, last_layer_norms
 from magvit2.training.schedule import learning_rate, update_ema
 
 _TO_BLAME_LAST = ("loss", "judge_loss", "grad_norm", "judge_grad_norm")
@@ -64,18 +65,23 @@ def train_step(
     means = mean_over_ranks(torch.stack(list(values.values())))
     numbers = dict(zip(values, means.tolist(), strict=True))
     problem = _problem(numbers)
-    quantized = Quantized(*(torch.cat(pieces) for pieces in zip(*(part.quantized for part in parts), strict=True)))
+    quantized = Quantized(*(_joined(pieces) for pieces in zip(*(part.quantized for part in parts), strict=True)))
     if in_detail or isinstance(state.model.quantizer, VQ):
         quantized = Quantized(*(gather(tensor) for tensor in quantized))
     if not problem:
         _move(step, state, judge, quantized, values, objective)
-    clips, decoded = torch.cat([part.clips for part in parts]), torch.cat([part.decoded for part in parts])
+    clips, decoded = _joined([part.clips for part in parts]), _joined([part.decoded for part in parts])
     return StepReport(clips, decoded, quantized, numbers, problem)
+
+
+def _joined(pieces: Sequence[Tensor]) -> Tensor:
+    """Return the tensors of all parts as one, of a single part its own: a batch of clips is large."""
+    return torch.cat(list(pieces)) if len(pieces) > 1 else pieces[0]
 
 
 def _judge(step: int, batch: Batch, state: TrainingState, objective: Objective) -> Adversary | None:
     """Return the adversary of a batch; None where there is none, or its time has not come."""
-    name = "image" if batch.clips_u8.shape[2] == 1 else "video"
+    name = judge_name(batch.clips_u8.shape[2])
     if name not in state.adversaries or step < objective.config.adversarial.start_step:
         return None
     judge = state.adversaries[name]
@@ -154,7 +160,7 @@ def _move(
     state.optimizer.step()
     if judge is not None and state.adversary_optimizer is not None:
         state.adversary_optimizer.step()
-        judge.lecam.update(values["real_logit"], values["fake_logit"])
+        judge.update(values["real_logit"], values["fake_logit"])
     if isinstance(state.model.quantizer, VQ) and objective.config.trained == "all":
         state.model.quantizer.update(quantized)
     update_ema(state.average, state.model, objective.config.ema_decay, step)
