@@ -16,6 +16,7 @@ from torch import Tensor
 from magvit2.data.frames import Frames
 from magvit2.errors import InputError, MissingDependencyError
 from magvit2.features import (
+    NO_NETWORKS,
     Embedding,
     FrameDistance,
     MissingNetworkError,
@@ -35,8 +36,6 @@ from magvit2.metrics.vmaf import MIN_SIDE, VMAF_PROTOCOL, vmaf
 from magvit2.video.ffmpeg import ffmpeg_path
 
 Metric = TypeVar("Metric")
-
-NO_NETWORKS: Final = Path("a folder of networks (give one: --nets DIR)")
 
 
 @dataclass(frozen=True)

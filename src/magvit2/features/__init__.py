@@ -16,7 +16,7 @@ from magvit2.features.embeddings import (
     load_ported_i3d,
     load_scripted_i3d,
 )
-from magvit2.features.files import FoundFile, MissingNetworkError, NetworkFile, find_network, open_network
+from magvit2.features.files import NO_NETWORKS, FoundFile, MissingNetworkError, NetworkFile, find_network, open_network
 from magvit2.features.logits import LogitDistance, load_resnet50_logits
 from magvit2.features.perceptual import (
     FrameDistance,
@@ -28,6 +28,7 @@ from magvit2.features.perceptual import (
 from magvit2.features.resnet import load_resnet50, load_resnet50_v2
 
 __all__ = [
+    "NO_NETWORKS",
     "Embedding",
     "FoundFile",
     "FrameDistance",

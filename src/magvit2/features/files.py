@@ -19,6 +19,9 @@ from magvit2.errors import FormatError, ModelNotFoundError
 # torchvision ends a file's name in the first eight digits of its SHA-256 (torch.hub's `check_hash`).
 _DIGEST_IN_NAME = re.compile(r"-([0-9a-f]{8})\.pth$")
 
+NO_NETWORKS = Path("a folder of networks (give one: --nets DIR)")
+"""Stands for the folder where the caller gave none: every network is missing in it."""
+
 
 class MissingNetworkError(ModelNotFoundError):
     """A network's file is not in the folder; the message reads "needs FILE in DIR"."""

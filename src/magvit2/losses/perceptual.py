@@ -18,6 +18,7 @@ from torch import Tensor
 
 from magvit2.errors import ConfigError
 from magvit2.features import (
+    NO_NETWORKS,
     FrameDistance,
     LogitDistance,
     load_lpips,
@@ -67,7 +68,7 @@ def open_perceptual(weights: PerceptualWeights, nets: Path | None) -> Distance |
     """
     if not weights.is_used:
         return None
-    return _LOADERS[weights.network](nets or Path("a folder of networks (give one: --nets DIR)"))
+    return _LOADERS[weights.network](nets or NO_NETWORKS)
 
 
 def pick_frames(num_clips: int, length: int, num_frames: int, rng: np.random.Generator) -> Int[Tensor, "{num_clips} _"]:
