@@ -34,6 +34,10 @@ class BatchSpec:
     `image` takes images (and single frames where a source has no images), `video` takes clips, `motion` turns images
     into clips by a moving camera. `num_frames` and `size` (height and width) must fill whole latent positions.
     `groups` restricts it to these top folders of the source; by default it draws from all of them.
+
+    `zoom` above 1 magnifies: squares are also cut up to so many times smaller, and scaled up, which makes smooth, large
+    surfaces of small pictures. `exposure` lightens and darkens: values v in [0, 1] become v ** 2 ** e, with an e of
+    each clip uniform in +-exposure.
     """
 
     kind: Literal["image", "video", "motion"]
@@ -42,8 +46,12 @@ class BatchSpec:
     size: int
     weight: float = 1.0
     groups: tuple[str, ...] = ()
+    zoom: float = 1.0
+    exposure: float = 0.0
 
     def __post_init__(self) -> None:
+        if self.zoom < 1 or self.exposure < 0:
+            raise ConfigError(f"{self}: expected a zoom of 1 or more and an exposure of 0 or more")
         if min(self.batch_size, self.num_frames, self.size) < 1 or self.weight <= 0:
             raise ConfigError(f"{self}: expected sizes of 1 or more and a weight above 0")
         if self.kind == "image" and self.num_frames != 1:
@@ -117,7 +125,7 @@ def _draw(groups: list[list[MediaItem]], spec: BatchSpec, rng: np.random.Generat
     failed: list[Skipped] = []
     while len(failed) < MAX_UNREADABLE:
         try:
-            clip = _draw_once(groups, spec, rng)
+            clip = _exposed(_draw_once(groups, spec, rng), spec.exposure, rng)
         except _UnreadableError as error:
             failed.append(error.skipped)
         else:
@@ -133,15 +141,24 @@ def _draw_once(groups: list[list[MediaItem]], spec: BatchSpec, rng: np.random.Ge
     if spec.kind == "motion":
         return _moving(item, group[int(rng.integers(len(group)))], spec, rng)
     with _reading(item):
-        return random_clip(item, spec.num_frames, spec.size, rng)
+        return random_clip(item, spec.num_frames, spec.size, rng, spec.zoom)
+
+
+def _exposed(clip: Frames, exposure: float, rng: np.random.Generator) -> Frames:
+    """Lighten or darken a clip by a random power, at most 2 ** +-exposure."""
+    if exposure == 0:
+        return clip
+    levels = np.linspace(0, 1, 256) ** 2.0 ** rng.uniform(-exposure, exposure)
+    return (255 * levels).round().astype(np.uint8)[clip]
 
 
 def _moving(item: MediaItem, other: MediaItem, spec: BatchSpec, rng: np.random.Generator) -> Frames:
     """Move a camera over a photograph and, now and then, cut to another one."""
-    clip = moving_camera(_photo(item), spec.num_frames, spec.size, spec.size, rng)
+    size = (spec.num_frames, spec.size, spec.size)
+    clip = moving_camera(_photo(item), *size, rng, spec.zoom)
     if rng.random() < CUT_PROBABILITY:
         cut = int(rng.integers(spec.num_frames))
-        clip[cut:] = moving_camera(_photo(other), spec.num_frames, spec.size, spec.size, rng)[cut:]
+        clip[cut:] = moving_camera(_photo(other), *size, rng, spec.zoom)[cut:]
     return clip
 
 

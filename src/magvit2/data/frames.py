@@ -1,5 +1,6 @@
 """Frames of an item as uint8 arrays, cut and scaled to what a batch needs. All chance comes from a generator."""
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -39,11 +40,12 @@ def count_frames(item: MediaItem) -> int:
 
 
 def random_clip(
-    item: MediaItem, num_frames: int, size: int, rng: np.random.Generator
+    item: MediaItem, num_frames: int, size: int, rng: np.random.Generator, zoom: float = 1.0
 ) -> UInt8[np.ndarray, "{num_frames} {size} {size} 3"]:
     """Return a random stretch of time and square of an item, mirrored half of the time.
 
-    Half of the squares are cut at the item's own scale, half are larger ones scaled down. Shorter items repeat their
+    Half of the squares are cut at the item's own scale (with `zoom`, at up to so many times that), half are larger ones
+    scaled down. Shorter items repeat their
     last frame; smaller ones are scaled up. Raises MediaError where the file cannot be read, or is shorter than it says.
     """
     start = int(rng.integers(max(1, count_frames(item) - num_frames + 1)))
@@ -53,14 +55,20 @@ def random_clip(
     short = num_frames - len(frames)
     if short:
         frames = np.concatenate([frames, np.repeat(frames[-1:], short, axis=0)])
-    return random_square(frames, size, rng)
+    return random_square(frames, size, rng, zoom)
 
 
-def random_square(frames: Frames, size: int, rng: np.random.Generator) -> UInt8[np.ndarray, "T {size} {size} 3"]:
-    """Return a random square of all frames, scaled to `size`, mirrored half of the time."""
+def random_square(
+    frames: Frames, size: int, rng: np.random.Generator, zoom: float = 1.0
+) -> UInt8[np.ndarray, "T {size} {size} 3"]:
+    """Return a random square of all frames, scaled to `size`, mirrored half of the time; `zoom` as in `random_clip`."""
     height, width = frames.shape[1:3]
     shortest = min(height, width)
-    side = min(size, shortest) if rng.random() < 0.5 else int(rng.integers(min(size, shortest), shortest + 1))
+    own = min(size, shortest)
+    if rng.random() < 0.5:
+        side = own if zoom == 1 else min(own, math.ceil(size * zoom ** -rng.random()))
+    else:
+        side = int(rng.integers(own, shortest + 1))
     top, left = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
     square = frames[:, top : top + side, left : left + side]
     if rng.random() < 0.5:

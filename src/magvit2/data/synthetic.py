@@ -15,14 +15,16 @@ _SAMPLES = ("astronaut", "chelsea", "coffee", "rocket")
 
 
 def moving_camera(
-    photo: Photo, num_frames: int, height: int, width: int, rng: np.random.Generator
+    photo: Photo, num_frames: int, height: int, width: int, rng: np.random.Generator, zoom: float = 1.0
 ) -> UInt8[np.ndarray, "{num_frames} {height} {width} 3"]:
     """Return the frames of a camera that pans, zooms and rolls smoothly over a photograph.
+
+    The photograph is first magnified up to `zoom` times, at random.
 
     The view stays in the photograph, but for a corner at the limits of zoom and roll, where the picture is mirrored. A
     pan takes 24 frames at least from one end of its range to the other.
     """
-    photo = _fitted(photo, height, width, rng)
+    photo = _fitted(photo, height, width, rng, zoom)
     views = _camera_path(photo.shape[0], photo.shape[1], num_frames, height, width, rng)
     image = torch.from_numpy(np.ascontiguousarray(photo)).permute(2, 0, 1)[None].float()
     grid = functional.affine_grid(views, [num_frames, 3, height, width], align_corners=False)
@@ -54,10 +56,15 @@ def sample_clip(num_frames: int = 49, height: int = 256, width: int = 256, seed:
     return np.concatenate(clips)
 
 
-def _fitted(photo: Photo, height: int, width: int, rng: np.random.Generator) -> UInt8[np.ndarray, "Y X 3"]:
-    """Scale a photograph to between 1.25 and 2.5 views (no more than its own size unless it is too small)."""
+def _fitted(photo: Photo, height: int, width: int, rng: np.random.Generator, zoom: float) -> UInt8[np.ndarray, "Y X 3"]:
+    """Scale a photograph to between 1.25 and 2.5 views, no more than its own size unless it is too small.
+
+    Then magnify it up to `zoom` times.
+    """
     least = 1.25 * max(height / photo.shape[0], width / photo.shape[1])
     scale = max(least, min(1.0, least * 2 ** rng.random()))
+    if zoom > 1:
+        scale *= zoom ** rng.random()
     return resize(photo[None], round(photo.shape[0] * scale), round(photo.shape[1] * scale))[0]
 
 

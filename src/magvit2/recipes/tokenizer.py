@@ -4,12 +4,13 @@ magvit2 train tokenizer RECIPE --data FOLDER --out runs/NAME [--set path=value .
 """
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
 from magvit2.data.batches import BatchSpec
 from magvit2.errors import ConfigError
-from magvit2.losses import LossWeights
+from magvit2.losses import LossWeights, PerceptualWeights
 from magvit2.recipes.ablations import ABLATION_RECIPES
 from magvit2.recipes.rivals import RIVAL_RECIPES
 from magvit2.schema import read_json
@@ -47,6 +48,28 @@ _CLIP_A1_FINISH = dataclasses.replace(
     loss=LossWeights(entropy=0.0005, entropy_boost=1.0, temperature=1.0, commitment=0.01),
     optimizer=dataclasses.replace(_ADAMW, lr=6e-4, warmup_steps=100),
     seed=1,
+)
+
+# From clip-a1's weights on: Muon, a perceptual term on two frames of each clip, magnified and brightened photographs.
+_wide = partial(BatchSpec, zoom=2.0, exposure=0.7)
+_CLIP_B1 = dataclasses.replace(
+    _CLIP_A1,
+    initial="clip-a1",
+    batches=(
+        BatchSpec("video", batch_size=4, num_frames=9, size=64, weight=2),
+        BatchSpec("video", batch_size=2, num_frames=17, size=64, weight=1),
+        BatchSpec("video", batch_size=1, num_frames=9, size=128, weight=1, groups=("arid6_160", "cctv_144")),
+        _wide("motion", batch_size=4, num_frames=9, size=64, weight=2, groups=_PHOTOS),
+        _wide("motion", batch_size=1, num_frames=9, size=128, weight=1, groups=_PHOTOS),
+        _wide("image", batch_size=12, num_frames=1, size=64, weight=2),
+        _wide("image", batch_size=3, num_frames=1, size=128, weight=1, groups=_PHOTOS),
+    ),
+    num_steps=6000,
+    loss=LossWeights(entropy=0.001, entropy_boost=3.0, entropy_boost_steps=4000, temperature=1.0, commitment=0.01),
+    perceptual=PerceptualWeights("resnet50v2", weight=0.05, num_frames=2),
+    optimizer=dataclasses.replace(_ADAMW, kind="muon", warmup_steps=100),
+    seed=2,
+    checkpoint_every=250,
 )
 
 # For a folder of one's own: an hour or so on 2 CPU cores. Not yet run to the end.
@@ -91,6 +114,7 @@ TOKENIZER_RECIPES = MappingProxyType(
     {
         "clip-a1": _CLIP_A1,
         "clip-a1-finish": _CLIP_A1_FINISH,
+        "clip-b1": _CLIP_B1,
         "videos": _VIDEOS,
         "images": _IMAGES,
         "h200": _H200,

@@ -14,9 +14,11 @@ from magvit2.tokenizer import TokenizerConfig
 class OptimizerConfig:
     """AdamW: linear warm-up, then `schedule` down to `final_lr`; gradients clipped at `max_grad_norm` (0: never).
 
-    A `constant` schedule stays at `lr`.
+    A `constant` schedule stays at `lr`. With `kind` "muon" the matrices inside the network move by Muon: orthogonal
+    steps, `muon_boost` times as long as AdamW's would be; the rest stays with AdamW.
     """
 
+    kind: Literal["adamw", "muon"] = "adamw"
     lr: float = 1e-4
     final_lr: float = 0.0
     beta1: float = 0.0
@@ -25,6 +27,8 @@ class OptimizerConfig:
     warmup_steps: int = 500
     max_grad_norm: float = 0.0
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    muon_boost: float = 2.0
+    muon_momentum: float = 0.95
 
 
 @dataclass(frozen=True)

@@ -23,13 +23,14 @@ from magvit2.store import write_text
 from magvit2.tokenizer import Tokenizer, inflate, is_inflatable
 from magvit2.tokens import TokenSpace
 from magvit2.training.checkpoint import TrainingState, latest_checkpoint, load_checkpoint, save_checkpoint
-from magvit2.training.config import OptimizerConfig, TokenizerTraining
+from magvit2.training.config import TokenizerTraining
 from magvit2.training.distributed import any_rank, data_parallel, joined, rank, wait_for_all, world_size
 from magvit2.training.guard import BadSteps
 from magvit2.training.interruption import Interruption
 from magvit2.training.journal import Journal
 from magvit2.training.limit import TimeLimit
 from magvit2.training.objective import make_adversaries, make_objective
+from magvit2.training.optimizers import make_optimizer
 from magvit2.training.step import StepReport, train_step
 
 # What may change from one start of a run to the next: no batch depends on it.
@@ -151,19 +152,9 @@ def start(config: TokenizerTraining, device: str) -> TrainingState:
     if config.trained == "decoder":
         model.encoder.requires_grad_(False)
     adversaries = make_adversaries(config).to(device)
-    judging = _optimizer(adversaries, config.discriminator_optimizer) if adversaries else None
+    judging = make_optimizer(adversaries, config.discriminator_optimizer) if adversaries else None
     return TrainingState(
-        data_parallel(model), model, average, _optimizer(model, config.optimizer), adversaries, judging
-    )
-
-
-def _optimizer(side: nn.Module, settings: OptimizerConfig) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(
-        [parameter for parameter in side.parameters() if parameter.requires_grad],
-        lr=settings.lr,
-        betas=(settings.beta1, settings.beta2),
-        weight_decay=settings.weight_decay,
-        fused=True,
+        data_parallel(model), model, average, make_optimizer(model, config.optimizer), adversaries, judging
     )
 
 
