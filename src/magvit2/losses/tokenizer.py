@@ -15,9 +15,9 @@ class LossWeights:
     """Weights of the terms; the defaults are the paper's.
 
     `reconstruction` is for a squared and `absolute` for an absolute error on the [0, 1] scale. The entropy weight
-    starts `entropy_boost` times higher and falls linearly to 1 over `entropy_boost_steps`. `temperature` is that of
-    the soft assignment. With `joint_entropy` the batch term is over whole ids; without, it is the sum over bits, as in
-    BSQ (arXiv 2406.07548).
+    starts `entropy_boost` times higher and falls linearly to 1 over `entropy_boost_steps`; its batch term counts
+    `diversity` times (the paper: once). `temperature` is that of the soft assignment. With `joint_entropy` the batch
+    term is over whole ids; without, it is the sum over bits, as in BSQ (arXiv 2406.07548).
     """
 
     reconstruction: float = 5.0
@@ -26,6 +26,7 @@ class LossWeights:
     entropy: float = 0.1
     entropy_boost: float = 3.0
     entropy_boost_steps: int = 2000
+    diversity: float = 1.0
     temperature: float = 0.01
     joint_entropy: bool = True
 
@@ -48,7 +49,7 @@ class LossTerms(NamedTuple):
             "reconstruction": (weights.reconstruction, self.reconstruction),
             "absolute": (weights.absolute, self.absolute),
             "commitment": (weights.commitment, self.commitment),
-            "entropy": (entropy_weight(weights, step), self.sample_entropy - self.batch_entropy),
+            "entropy": (entropy_weight(weights, step), self.sample_entropy - weights.diversity * self.batch_entropy),
         }
         return {name: weight * term for name, (weight, term) in terms.items() if weight}
 

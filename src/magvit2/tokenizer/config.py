@@ -6,6 +6,7 @@ from typing import Literal
 from magvit2.errors import ConfigError
 from magvit2.geometry import Size
 from magvit2.layers.norm import NormKind
+from magvit2.layers.patches import StemKind
 from magvit2.quantizers.bits import check_num_bits
 from magvit2.tokens import TokenSpace
 
@@ -18,7 +19,8 @@ class TokenizerConfig:
 
     `temporal_downsample` has one entry for each of the `len(channel_multipliers) - 1` downsamplings, all of which
     halve space. `patch_size` puts a space-to-depth stem in front and its inverse behind (1: none). An image-only model
-    (`is_image`) has no extent in time: it treats every frame as an image, with strides (1, s, s).
+    (`is_image`) has no extent in time: it treats every frame as an image, with strides (1, s, s). The `stem`
+    "haar" has a patch's pixels in the Haar wavelet basis, coarse to fine, instead of one after another.
 
     `quantizer` rounds latents: lfq and bsq to `num_bits` bits, fsq to `levels` values a channel, vq to the nearest of
     `codebook_size` vectors of `codebook_dim`. The rest is what older models differ in: a model with a `window` is not
@@ -49,6 +51,7 @@ class TokenizerConfig:
     window: int | None = None
     resampling: Literal["learned", "plain"] = "learned"
     adaptive_norm: bool = True
+    stem: StemKind = "patch"
 
     def __post_init__(self) -> None:
         positive = (
@@ -72,6 +75,8 @@ class TokenizerConfig:
         if self.downsample_kernel < 2:
             raise ConfigError(f"downsample_kernel = {self.downsample_kernel}: expected 2 or more, to see every pixel")
         self._check_window()
+        if self.stem == "haar" and self.patch_size not in (2, 4, 8):
+            raise ConfigError(f"stem 'haar' with patch_size = {self.patch_size}: expected a patch size of 2, 4 or 8")
 
     def _check_window(self) -> None:
         if self.window is None and (self.norm == "clip" or self.resampling == "plain"):

@@ -8,7 +8,8 @@ from magvit2.geometry import Size
 from magvit2.layers.conv import conv_class
 from magvit2.layers.memory import Memory
 from magvit2.layers.norm import AdaptiveNorm, make_norm
-from magvit2.layers.resample import AveragePool, RepeatUpsample, Upsample, depth_to_space, space_to_depth
+from magvit2.layers.patches import Patches
+from magvit2.layers.resample import AveragePool, RepeatUpsample, Upsample
 from magvit2.layers.residual import ResBlock
 from magvit2.tokenizer.config import TokenizerConfig
 
@@ -20,7 +21,7 @@ class Encoder(nn.Module):
 
     def __init__(self, config: TokenizerConfig) -> None:
         super().__init__()
-        self.patch = (1, config.patch_size, config.patch_size)
+        self.patches = Patches(config.patch_size, config.stem)
         kernel, widths, conv = config.kernel(config.kernel_size), config.widths, conv_class(config.is_causal)
         self.stem = conv(3 * config.patch_size**2, widths[0], kernel, bias=False)
         layers: list[nn.Module] = []
@@ -36,7 +37,7 @@ class Encoder(nn.Module):
 
     def forward(self, clips: Float[Tensor, "b 3 T H W"], memory: Memory | None = None) -> Float[Tensor, "b k t h w"]:
         """Encode clips, or with `memory` their next chunk."""
-        x = self.stem(space_to_depth(clips, self.patch), memory)
+        x = self.stem(self.patches.cut(clips), memory)
         for layer in self.layers:
             x = layer(x, memory)
         latents: Tensor = self.head(functional.silu(self.norm(x)), memory)
@@ -68,7 +69,7 @@ class Decoder(nn.Module):
 
     def __init__(self, config: TokenizerConfig) -> None:
         super().__init__()
-        self.patch = (1, config.patch_size, config.patch_size)
+        self.patches = Patches(config.patch_size, config.stem)
         kernel, widths, conv = config.kernel(config.kernel_size), config.widths[::-1], conv_class(config.is_causal)
         self.stem = conv(config.num_channels, widths[0], kernel)
         self.mid = nn.ModuleList(_blocks(config, widths[0], widths[0], config.num_mid_blocks))
@@ -88,7 +89,7 @@ class Decoder(nn.Module):
             if level:
                 x = self.upsamples[level - 1](x, memory)
             x = features(x, codes, memory)
-        return depth_to_space(self.head(functional.silu(self.norm(x)), memory), self.patch)
+        return self.patches.join(self.head(functional.silu(self.norm(x)), memory))
 
 
 def _blocks(config: TokenizerConfig, in_channels: int, out_channels: int, count: int) -> list[nn.Module]:
