@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import warnings
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -206,3 +207,14 @@ def test_no_step_of_the_way_warns() -> None:
         for config in (PAPER_LIKE, OURS, IMAGES):
             tokenizer = random_tokenizer(config)
             tokenizer.decode(tokenizer.encode(random_clips(1, 2, 9, 9)), size=(2, 9, 9))
+
+
+def test_a_haar_model_is_read_back_as_it_was_saved(tmp_path: Path, generator: torch.Generator) -> None:
+    config = dataclasses.replace(tokenizer_preset("tiny"), stem="haar")
+    tokenizer = Tokenizer(config).eval()
+    clips = torch.rand(1, 3, 5, 16, 16, generator=generator) * 2 - 1
+    tokenizer.save_pretrained(tmp_path / "haar")
+    found = Tokenizer.from_pretrained(tmp_path / "haar")
+    ids = tokenizer.encode(clips)
+    assert torch.equal(found.encode(clips), ids)
+    assert torch.equal(found.decode(ids), tokenizer.decode(ids))

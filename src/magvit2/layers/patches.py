@@ -17,22 +17,24 @@ class Patches(nn.Module):
     In the basis "haar" the rows and columns of a square are Haar coefficients, the mean first, orthonormal.
     """
 
-    basis: Tensor | None
-
     def __init__(self, size: int, kind: StemKind) -> None:
         super().__init__()
+        self.size = size
+        self.kind = kind
         self.factors = (1, size, size)
-        basis = torch.kron(haar_matrix(size), haar_matrix(size)) if kind == "haar" else None
-        self.register_buffer("basis", basis, persistent=False)
 
     def cut(self, clips: Float[Tensor, "b 3 T H W"]) -> Float[Tensor, "b d T h w"]:
         """Return the squares of clips as channels."""
         x = space_to_depth(clips, self.factors)
-        return x if self.basis is None else _change(x, self.basis)
+        return x if self.kind == "patch" else _change(x, self._basis(x))
 
     def join(self, x: Float[Tensor, "b d T h w"]) -> Float[Tensor, "b 3 T H W"]:
         """Return clips from their squares: the inverse of `cut`."""
-        return depth_to_space(x if self.basis is None else _change(x, self.basis.T), self.factors)
+        return depth_to_space(x if self.kind == "patch" else _change(x, self._basis(x).T), self.factors)
+
+    def _basis(self, x: Tensor) -> Float[Tensor, "p p"]:
+        rows = haar_matrix(self.size).to(x)
+        return torch.kron(rows, rows)
 
 
 def haar_matrix(size: int) -> Float[Tensor, "{size} {size}"]:
@@ -48,5 +50,5 @@ def haar_matrix(size: int) -> Float[Tensor, "{size} {size}"]:
 def _change(x: Float[Tensor, "b d t h w"], basis: Float[Tensor, "p p"]) -> Float[Tensor, "b d t h w"]:
     """Apply a matrix to the pixels of every square; colours stay by themselves."""
     last = x.permute(0, 2, 3, 4, 1).unflatten(-1, (basis.shape[0], -1))
-    changed = torch.einsum("qp,bthwpc->bthwqc", basis.to(x.dtype), last)
+    changed = torch.einsum("qp,bthwpc->bthwqc", basis, last)
     return changed.flatten(-2).permute(0, 4, 1, 2, 3)
