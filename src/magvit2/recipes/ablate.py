@@ -14,7 +14,7 @@ from pathlib import Path
 
 from magvit2.data.items import find_items, first_of_each_group
 from magvit2.errors import Magvit2Error
-from magvit2.evaluation.contenders import TokenizerContender
+from magvit2.evaluation.contenders import FloorContender, TokenizerContender
 from magvit2.evaluation.reconstruction import MODEL, Bench, measure
 from magvit2.evaluation.results import results
 from magvit2.evaluation.scores import open_panel
@@ -94,14 +94,14 @@ def _placed(config: TokenizerTraining, runs: Path) -> TokenizerTraining:
 
 
 def _measured(tokenizer: Tokenizer, given: argparse.Namespace) -> dict[str, float]:
-    contender = TokenizerContender(MODEL, tokenizer)
-    bench = Bench((contender,), open_panel(_METRICS, given.nets))
+    contenders = (TokenizerContender(MODEL, tokenizer), FloorContender(tokenizer.space))
+    bench = Bench(contenders, open_panel(_METRICS, given.nets))
     clips = [item for item in find_items(given.data, "val") if item.is_clip]
     tally = Tally()
     for _ in measure(bench, list(enumerate(first_of_each_group(clips, _CLIPS_PER_GROUP))), tally):
         pass
     start = f"all/clips/{MODEL}/"
-    found = dict(results(tally, bench.panel, [MODEL]))
+    found = dict(results(tally, bench.panel, [contender.name for contender in contenders]))
     return {name.removeprefix(start): value for name, value in found.items() if name.startswith(start)}
 
 
