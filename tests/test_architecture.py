@@ -18,7 +18,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "magvit2"
 # the root); the rooms of one row do not know each other.
 ROWS: list[set[str]] = [
     {"errors"},
-    {"runtime"},
+    {"runtime", "machine"},
     {"schema"},
     {"geometry"},
     {"tokens"},
@@ -46,6 +46,8 @@ DOORS: dict[str, set[str]] = {
     "PIL": {"video"},
     "imageio_ffmpeg": {"video"},
     "torch.distributed": {"training"},
+    "torch.utils.tensorboard": {"training.board"},
+    "tensorboard": {"training.board"},
     "ray": {"scale"},
     "tyro": {"cli"},
     "rich": {"cli", "training"},  # training: its progress bar, on machines without the command line's packages

@@ -4,6 +4,20 @@ A message is one line that says what was given, what was expected and what to do
 exits with 1; library users catch `Magvit2Error` or one of its children.
 """
 
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_ADVICE = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space",
+    errno.EFBIG: "free some space, or allow larger files",
+    errno.EROFS: "make it writable, or choose another place",
+}
+DISK_ERRORS = frozenset((*_ADVICE, errno.EIO))
+"""Errors of the disk itself: it is full, read-only or broken."""
+
 
 class Magvit2Error(Exception):
     """Root of every error that magvit2 raises."""
@@ -21,6 +35,10 @@ class MediaError(Magvit2Error, OSError):
     """A video, an image or a folder of frames cannot be read or written."""
 
 
+class OutputError(Magvit2Error, OSError):
+    """A file or folder cannot be written: the disk is full or read-only, or the place is closed to us."""
+
+
 class FormatError(Magvit2Error, ValueError):
     """A model folder, checkpoint or token file is damaged, foreign or of an unknown version."""
 
@@ -35,3 +53,21 @@ class MissingDependencyError(Magvit2Error, ImportError):
 
 class TrainingError(Magvit2Error, RuntimeError):
     """A training run cannot start, go on or be resumed."""
+
+
+@contextmanager
+def errors_as_output(path: os.PathLike[str] | str) -> Iterator[None]:
+    """Turn what the system says against writing in the block into one line: `OutputError("PATH: cannot be written")`.
+
+    Our own errors pass through, but for an OutputError about another file, which becomes one about `path`.
+    """
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, Magvit2Error) and not isinstance(error, OutputError):
+            raise
+        number = error.errno or 0
+        reason = os.strerror(number) if number else str(error)
+        found = OutputError(f"{path}: cannot be written ({reason}); {_ADVICE.get(number, 'choose another place')}")
+        found.errno = number
+        raise found from error

@@ -4,10 +4,11 @@ Whatever is unknown, missing or of the wrong type is an error that names the key
 """
 
 import dataclasses
+import difflib
 import json
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,7 +25,8 @@ def from_dict(cls: type[T], values: Any, where: str = "config") -> T:
     known = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
     for key in values:
         if key not in known:
-            raise ConfigError(f"{where}: unknown key {key!r}; the known keys are {', '.join(known)}")
+            meant = did_you_mean(key, known)
+            raise ConfigError(f"{where}: unknown key {key!r}; the known keys are {', '.join(known)}{meant}")
     converted = {key: _convert(hints[key], value, f"{where}.{key}") for key, value in values.items()}
     missing = [field.name for field in dataclasses.fields(cls) if _is_required(field) and field.name not in values]  # type: ignore[arg-type]
     if missing:
@@ -58,14 +60,37 @@ def with_settings(config: T, settings: Sequence[str]) -> T:
         path, equals, text = setting.partition("=")
         if not equals:
             raise ConfigError(f"setting {setting!r}: expected PATH=VALUE, such as num_steps=1000")
-        config = _replaced(config, path.split("."), _parse(text), path)
+        try:
+            config = _replaced(config, path.split("."), _parse(text), path)
+        except _UnknownKeyError as error:
+            raise ConfigError(f"{error}{did_you_mean(path, _paths(config))}") from None
     return config
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return "; did you mean 'videos'?" for the nearest of the known names, those that end in `.word` first, or ""."""
+    names = list(known)
+    near = [name for name in names if name.endswith(f".{word}")] or difflib.get_close_matches(word, names, n=1)
+    return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+
+
+class _UnknownKeyError(ConfigError):
+    """A setting's path leads nowhere."""
+
+
+def _paths(config: Any, above: str = "") -> Iterator[str]:
+    """Yield the paths of all settings, those of tables within it too."""
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        yield above + field.name
+        if dataclasses.is_dataclass(value):
+            yield from _paths(value, f"{above}{field.name}.")
 
 
 def _replaced(config: Any, path: list[str], value: Any, where: str) -> Any:
     hints = typing.get_type_hints(type(config))
     if path[0] not in hints:
-        raise ConfigError(f"setting {where}: unknown key {path[0]!r}; the known keys are {', '.join(hints)}")
+        raise _UnknownKeyError(f"setting {where}: unknown key {path[0]!r}; the known keys are {', '.join(hints)}")
     if len(path) == 1:
         return dataclasses.replace(config, **{path[0]: _convert(hints[path[0]], value, where)})
     inner = getattr(config, path[0])
@@ -86,7 +111,9 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if origin in (typing.Union, types.UnionType):
         return _convert_union(arguments, value, where)
     if origin is typing.Literal:
-        return _checked(value in arguments, value, where, f"one of {', '.join(map(repr, arguments))}")
+        known = [argument for argument in arguments if isinstance(argument, str)]
+        meant = did_you_mean(value, known) if isinstance(value, str) else ""
+        return _checked(value in arguments, value, where, f"one of {', '.join(map(repr, arguments))}{meant}")
     if origin is tuple:
         return _convert_tuple(arguments, value, where)
     if dataclasses.is_dataclass(hint):

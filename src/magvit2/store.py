@@ -9,6 +9,8 @@ import contextlib
 import hashlib
 import json
 import os
+import re
+import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,14 +19,14 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 import torch
 from torch import Tensor, nn
 
-from magvit2.errors import FormatError, ModelNotFoundError
+from magvit2.errors import FormatError, ModelNotFoundError, errors_as_output
 from magvit2.registry import embedded_folder, embedded_names
 from magvit2.schema import changed_settings, from_dict, to_dict
 
 FORMAT_VERSION = 1
 CONFIG_NAME = "config.json"
 TENSORS_NAME = "model.safetensors"
-_PARTIAL = ".partial"
+_PARTIAL, _REMOVED = ".partial", ".removed"
 
 C = TypeVar("C")
 
@@ -63,7 +65,7 @@ class Pretrained(Generic[C]):
     def save_pretrained(self, folder: str | os.PathLike[str], *, dtype: torch.dtype | None = None) -> None:
         """Write the model to `folder`, its parameters rounded to `dtype` if one is given; an older model is replaced.
 
-        Raises FormatError where the folder holds something else.
+        Raises FormatError where the folder holds something else, OutputError where it cannot be written.
         """
         assert isinstance(self, nn.Module)
         tensors = {key: value.detach().to("cpu", dtype) for key, value in self.state_dict().items()}
@@ -123,25 +125,32 @@ def read_config(folder: Path, kind: str) -> dict[str, Any]:
 def write_model(folder: Path, kind: str, settings: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
     """Write a model folder, each of its two files whole or not at all; others (a card, a licence) stay.
 
-    Raises FormatError where the folder holds something else.
+    Raises FormatError where the folder holds something else, OutputError where it cannot be written.
     """
     if folder.exists() and not _may_hold_model(folder):
         raise FormatError(f"{folder}: is not empty and holds no model; give a new folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    for leftover in folder.glob(f".*{_PARTIAL}"):  # of a writer that was killed
-        leftover.unlink()
+    with errors_as_output(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(folder)
     header = {"kind": kind, "format_version": FORMAT_VERSION, "settings": dict(settings)}
     write_tensors(folder / TENSORS_NAME, tensors)
     write_text(folder / CONFIG_NAME, json.dumps(header, indent=2) + "\n")
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
-    """Write a safetensors file atomically; metadata are strings."""
+    """Write a safetensors file atomically; metadata are strings. Raises OutputError where it cannot be written."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     contiguous = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
     with replacing(path) as temporary:
-        save_file(contiguous, temporary, dict(metadata or {}))
+        try:
+            save_file(contiguous, temporary, dict(metadata or {}))
+        except SafetensorError as error:
+            number = re.search(r"os error (\d+)", str(error))
+            if number is None:
+                raise
+            raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -161,24 +170,45 @@ def read_tensors_and_metadata(path: Path) -> tuple[dict[str, Tensor], dict[str, 
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically."""
+    """Write a text file atomically. Raises OutputError where it cannot be written."""
     with replacing(path) as temporary:
         temporary.write_text(text)
 
 
 @contextlib.contextmanager
 def replacing(path: Path):  # type: ignore[no-untyped-def]
-    """Yield a temporary sibling of `path` that takes its place on success and vanishes on failure."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_PARTIAL, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Yield a temporary sibling of `path` that takes its place on success and vanishes on failure.
+
+    Raises OutputError where the system lets it not be made, written or put in place.
+    """
+    with errors_as_output(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_PARTIAL, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder that is whole until it is gone: a kill on the way leaves only a hidden rest of it."""
+    doomed = folder.with_name(f".{folder.name}{_REMOVED}")
+    shutil.rmtree(doomed, ignore_errors=True)
+    folder.rename(doomed)
+    shutil.rmtree(doomed)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove from a folder what killed writers left in it: unfinished files, and rests of folders."""
+    for leftover in folder.glob(f".*{_PARTIAL}"):
+        if leftover.is_file():
+            leftover.unlink()
+    for leftover in folder.glob(f".*{_REMOVED}"):
+        shutil.rmtree(leftover)
 
 
 def fingerprint(settings: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:

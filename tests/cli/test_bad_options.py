@@ -92,7 +92,7 @@ def test_data_that_are_not_there(tmp_path: Path, verb: str, name: str, why: str)
     model, data = save_tiny(tmp_path / "model"), tmp_path / name
     words = {
         "evaluate": ("evaluate", "reconstruction", model, data),
-        "train": ("train", "tokenizer", "videos", "--data", data, "--out", tmp_path / "run"),
+        "train": ("train", "tokenizer", "cpu", "--data", data, "--out", tmp_path / "run"),
     }
     before = tree(tmp_path)
     line = run(*words[verb]).line
@@ -105,13 +105,13 @@ def test_data_that_are_not_there(tmp_path: Path, verb: str, name: str, why: str)
     [
         (("opera",), "tokenizer recipe 'opera': expected one of clip-a1, clip-a1-finish, videos, images"),
         (("missing.json",), "missing.json: cannot be read as JSON"),
-        (("videos", "--set", "num_stops=3"), "unknown key 'num_stops'; the known keys are model, batches, num_steps"),
-        (("videos", "--set", "model.bits=3"), "unknown key 'bits'; the known keys are num_bits"),
-        (("videos", "--set", "num_steps=many"), "num_steps: got 'many', expected a value of type int"),
-        (("videos", "--set", "num_steps"), "'num_steps': expected PATH=VALUE, such as num_steps=1000"),
-        (("videos", "--set", "num_steps=0"), "at least one kind of batch and one step"),
-        (("videos", "--device", "bogus"), "--device bogus: there is no such device"),
-        (("videos", "--threads", "0"), "--threads 0: expected 1 or more"),
+        (("cpu", "--set", "num_stops=3"), "unknown key 'num_stops'; the known keys are model, batches, num_steps"),
+        (("cpu", "--set", "model.bits=3"), "unknown key 'bits'; the known keys are num_bits"),
+        (("cpu", "--set", "num_steps=many"), "num_steps: got 'many', expected a value of type int"),
+        (("cpu", "--set", "num_steps"), "'num_steps': expected PATH=VALUE, such as num_steps=1000"),
+        (("cpu", "--set", "num_steps=0"), "at least one kind of batch and one step"),
+        (("cpu", "--device", "bogus"), "--device bogus: there is no such device"),
+        (("cpu", "--threads", "0"), "--threads 0: expected 1 or more"),
     ],
 )
 def test_a_training_that_cannot_be(tmp_path: Path, words: tuple[str, ...], why: str) -> None:
@@ -124,6 +124,6 @@ def test_a_training_that_cannot_be(tmp_path: Path, words: tuple[str, ...], why: 
 
 def test_a_training_on_what_the_data_do_not_hold(tmp_path: Path) -> None:
     write_image(tmp_path / "data" / "1.png", scene(1, 16, 16)[0])
-    line = run("train", "tokenizer", "videos", "--data", tmp_path / "data", "--out", tmp_path / "run").line
+    line = run("train", "tokenizer", "cpu", "--data", tmp_path / "data", "--out", tmp_path / "run").line
     assert line == "the source holds no videos, which a batch of kind 'video' needs"
     assert not (tmp_path / "run").exists()

@@ -93,6 +93,19 @@ def test_other_models_and_codecs_are_measured_beside_it(source: Path, model: Pat
     assert "all/clips/tiny - other/psnr_db" in report["differences"]
 
 
+def test_one_model_at_several_rates_is_a_curve_of_the_report(source: Path, model: Path, tmp_path: Path) -> None:
+    compare = (f"{model}@2bits", f"{model}@4bits", model)
+    report = evaluate(source, model, "--limit", 1, "--compare", *compare, "--out", tmp_path / "out")
+    assert list(report["contenders"]) == ["tiny", "tiny@2bits", "tiny@4bits", "bicubic"]
+    assert report["rate_curves"] == {"tiny@bits": ["tiny", "tiny@2bits", "tiny@4bits"]}
+    rates = [report["results"][f"a/clips/{name}/bits_per_pixel"] for name in report["rate_curves"]["tiny@bits"]]
+    assert rates == pytest.approx([rates[0], rates[0] / 3, rates[0] * 2 / 3])
+    assert report["cost"]["tiny@2bits"]["parameters"] == report["cost"]["tiny"]["parameters"]
+    assert "| tiny@2bits |" in (tmp_path / "out" / "report.md").read_text()
+    line = refused(source, model, "--compare", f"{model}@7bits")
+    assert line == "tiny@7bits: the model's ids have 6 bits; expected 1 to 6"
+
+
 def test_a_report_has_numbers_items_a_page_and_pictures(source: Path, model: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     printed = evaluate(source, model, "--out", out)

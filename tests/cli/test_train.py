@@ -30,14 +30,18 @@ def words(tmp_path: Path) -> tuple[object, ...]:
     """The command, but for its settings."""
     (tmp_path / "data").mkdir()
     save_clip(tmp_path / "data" / "clip.mkv", scene(9, 24, 24))
-    return "train", "tokenizer", "videos", "--data", tmp_path / "data", "--out", tmp_path / "run"
+    return "train", "tokenizer", "images", "--data", tmp_path / "data", "--out", tmp_path / "run"
 
 
 def trained(*words: object) -> str:
-    """Run a training that must end well, with a line on standard error for each logged step; return what it printed."""
+    """Run a training that must end well; return what it printed.
+
+    On standard error it says what it trains on, and a line for each logged step.
+    """
     result = run(*words)
     assert result.code == 0, result.err
-    assert all(line.startswith("step ") for line in result.err.splitlines()), result.err
+    first, *others = result.err.splitlines()
+    assert " items to train on" in first and all(line.startswith("step ") for line in others), result.err
     return result.out
 
 

@@ -26,6 +26,7 @@ VERBS = [
     ("benchmark", "tokenizer"),
     ("benchmark", "streaming"),
     ("benchmark", "tiling"),
+    ("benchmark", "training"),
 ]
 RUN_A_MODEL = [("demo",), ("reconstruct",), ("encode",), ("decode",), ("evaluate", "reconstruction")]
 
@@ -49,7 +50,7 @@ def test_help_lists_the_verbs_that_work_and_no_others(words: tuple[str, ...]) ->
     [
         ("train", ["tokenizer"]),
         ("evaluate", ["reconstruction", "generation"]),
-        ("benchmark", ["lfq", "tokenizer", "streaming", "tiling"]),
+        ("benchmark", ["lfq", "tokenizer", "streaming", "tiling", "training"]),
     ],
 )
 def test_a_family_s_help_lists_its_verbs(family: str, verbs: list[str]) -> None:

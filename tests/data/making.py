@@ -33,15 +33,21 @@ def write_strip(path: Path, frames: Frames) -> Path:
 
 def write_tar(path: Path, levels: dict[str, int], mode: str = "w") -> Path:
     """Write a tar file of grey images by their names, and a text file beside them."""
+    images = {name: png(level) for name, level in levels.items()}
+    return write_members(path, {**images, "README.txt": b"not an image"}, mode)
+
+
+def write_members(path: Path, members: dict[str, bytes], mode: str = "w") -> Path:
+    """Write a tar file of files by their names."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path, mode) as archive:
-        for name, level in levels.items():
-            _add(archive, name, _png(level))
-        _add(archive, "README.txt", b"not an image")
+        for name, data in members.items():
+            _add(archive, name, data)
     return path
 
 
-def _png(level: int) -> bytes:
+def png(level: int) -> bytes:
+    """Return a grey image of 16 x 24 pixels as the bytes of a file."""
     buffer = io.BytesIO()
     Image.fromarray(grey_frames(1, level)[0]).save(buffer, "png")
     return buffer.getvalue()

@@ -1,5 +1,6 @@
 """The batch of a step is a function of the seed and the step, whoever asks; nothing but `train` is ever in it."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from magvit2.data.batches import BatchSpec, TrainingBatches
+from magvit2.data.frames import random_square
 from magvit2.data.items import MediaItem, find_items
 from magvit2.errors import ConfigError, InputError
 from tests.data.making import make_source
@@ -128,3 +130,40 @@ def test_real_training_data_give_batches_of_every_kind(data_dir: Path) -> None:
     specs = (BatchSpec("video", 1, 5, 32), BatchSpec("image", 2, 1, 32), BatchSpec("motion", 1, 5, 32))
     batches = list(TrainingBatches(find_items(data_dir), specs, 6, seed=0))
     assert all(np.unique(batch.clips_u8.numpy()).size > 16 for batch in batches)
+
+
+def test_zoom_cuts_smaller_squares_and_scales_them_up() -> None:
+    fine = np.indices((64, 64)).sum(0) % 2 * 255  # a chessboard of pixels: any magnification blurs it
+    frames = np.repeat(fine[None, :, :, None], 3, axis=3).astype(np.uint8)
+    rng = np.random.default_rng(0)
+    plain = [random_square(frames, 16, rng) for _ in range(40)]
+    zoomed = [random_square(frames, 16, rng, zoom=2.0) for _ in range(40)]
+    assert all(square.shape == (1, 16, 16, 3) for square in plain + zoomed)
+
+    def is_sharp(square: np.ndarray) -> bool:
+        return set(np.unique(square)) == {0, 255}
+
+    assert 10 < sum(map(is_sharp, plain)) < 30  # half of them, at their own scale
+    assert sum(map(is_sharp, zoomed)) < 5
+    smooth = [square for square in zoomed if not is_sharp(square) and np.ptp(square) > 128]
+    assert smooth  # magnified, where the squares that are scaled down turn to grey
+
+
+def test_exposure_is_a_power_of_each_clip_within_its_bounds(items: list[MediaItem]) -> None:
+    changed = dataclasses.replace(VIDEO, exposure=1.0)
+    for step in range(5):
+        before, after = (TrainingBatches(items, (spec,), 9, seed=1)[step].clips_u8 for spec in (VIDEO, changed))
+        powers = []
+        x, y = before[0].double().div(255).flatten(), after[0].double().div(255).flatten()
+        usable = (x > 0.2) & (x < 0.8) & (y > 0.1) & (y < 0.95)
+        if usable.any():
+            powers = (y[usable].log() / x[usable].log()).tolist()
+            assert np.ptp(powers) < 0.15 and 0.45 < np.median(powers) < 2.1
+        assert torch.equal(before == 0, after == 0) or before.min() > 0
+
+
+def test_impossible_magnification_and_exposure_are_refused() -> None:
+    with pytest.raises(ConfigError, match="zoom of 1 or more"):
+        dataclasses.replace(VIDEO, zoom=0.5)
+    with pytest.raises(ConfigError, match="exposure"):
+        dataclasses.replace(VIDEO, exposure=-1.0)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from magvit2.data.frames import read_item
-from magvit2.data.items import MediaItem, find_items, first_of_each_group, scope_of
+from magvit2.data.items import MediaItem, find, find_items, first_of_each_group
 from magvit2.errors import InputError
 from magvit2.video import write_image
 from tests.data.making import grey_frames, make_source, write_index, write_tar, write_video
@@ -81,7 +81,7 @@ def test_a_source_without_items_is_one_line(tmp_path: Path) -> None:
 
 def test_an_index_that_is_none_is_one_line(tmp_path: Path) -> None:
     write_index(tmp_path, ["a.mkv,film,train,,"])
-    one_line_about(tmp_path, r"kind 'film' of a\.mkv; expected video, image, strip, tar or shard")
+    one_line_about(tmp_path, r"kind 'film' of a\.mkv; expected video, image, strip, tar, webdataset or shard")
     write_index(tmp_path, ["a.mkv,train"], header="path,split")
     one_line_about(tmp_path, "the columns kind are missing")
     write_index(tmp_path, ["a.mkv,video,train,,"])
@@ -126,7 +126,7 @@ def test_ucf_101_is_split_by_its_lists_in_their_order(tmp_path: Path, place: str
     assert [(item.group, item.label, item.kind) for item in items] == [
         ("UCF-101", "Archery", "video"), ("UCF-101", "Biking", "video"),
     ]  # fmt: skip
-    assert scope_of(source, "test") == "UCF-101 testlist01.txt"
+    assert find(source, "test").scope == "UCF-101 testlist01.txt"
     with pytest.raises(InputError, match="UCF-101 has no split 'val'; expected train or test"):
         find_items(source, "val")
     (source / "Biking" / "v_g01.mkv").unlink()
@@ -135,5 +135,6 @@ def test_ucf_101_is_split_by_its_lists_in_their_order(tmp_path: Path, place: str
 
 
 def test_what_is_taken_of_a_source_can_be_said(tmp_path: Path) -> None:
-    assert scope_of(tmp_path, "val") == "no index, all items"
-    assert scope_of(make_source(tmp_path), "val") == "split val"
+    write_video(tmp_path / "a.mkv", grey_frames(2, 1))
+    assert find(tmp_path, "val").scope == "no index, all items"
+    assert find(make_source(tmp_path), "val").scope == "split val"

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from magvit2.losses import LossWeights, commitment_loss, entropy_weight, tokenizer_loss
+from magvit2.losses import LossTerms, LossWeights, commitment_loss, entropy_weight, tokenizer_loss
 from magvit2.quantizers import BSQ, FSQ, LFQ, Quantized
 
 PAPER = LossWeights()
@@ -117,3 +117,9 @@ def test_codes_that_are_not_binary_have_no_entropy_terms() -> None:
     assert terms.sample_entropy == terms.batch_entropy == 0
     total = sum(terms.weighted(PAPER, 0).values()).item()
     assert total == pytest.approx(5 * terms.reconstruction.item() + 0.25 * terms.commitment.item())
+
+
+def test_diversity_weighs_the_batch_term_alone() -> None:
+    terms = LossTerms(*(torch.tensor(value) for value in (0.0, 0.0, 0.0, 5.0, 2.0)))
+    weights = LossWeights(entropy=0.1, entropy_boost=1.0, diversity=2.5)
+    assert terms.weighted(weights, 0)["entropy"].item() == pytest.approx(0.1 * (5.0 - 2.5 * 2.0))

@@ -83,7 +83,7 @@ def bare(pack: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, li
     """A run that its limit stopped after the first and the second step, and one that ran through; what they printed."""
     folder = tmp_path_factory.mktemp("bare")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
-    words = ["videos", "--data", str(pack), "--workers", "1", "--export", str(folder / "out"), "--set", *TINY]
+    words = ["images", "--data", str(pack), "--workers", "1", "--export", str(folder / "out"), "--set", *TINY]
     command = [sys.executable, "-c", BARE, str(folder / "run"), *words]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
@@ -112,7 +112,7 @@ def test_the_export_has_few_files_and_says_what_made_them(bare: tuple[Path, list
     files = [path for path in out.rglob("*") if path.is_file()]
     assert len(files) == 6 and max(path.stat().st_size for path in files) < 16 * 2**20
     report = json.loads((out / "report.json").read_text())
-    assert (report["recipe"], report["is_finished"], report["data"]) == ("videos", True, "pack")
+    assert (report["recipe"], report["is_finished"], report["data"]) == ("images", True, "pack")
     assert report["shards"] == json.loads((pack / "pack.json").read_text())["shards"]
     assert report["settings"] == list(TINY)
 
@@ -121,12 +121,12 @@ def test_the_export_has_few_files_and_says_what_made_them(bare: tuple[Path, list
     ("words", "message"),
     [
         (["juggle"], "recipe 'juggle': expected one of"),
-        (["videos", "--set", "tempo=3"], "unknown key 'tempo'"),
-        (["videos", "--time-limit", "0"], "expected more than 0 seconds"),
-        (["videos", "--device", "abacus"], "--device abacus: cannot be used here"),
-        (["videos", "--workers", "-1"], "num_workers = -1: expected 0 or more"),
-        (["videos", "--threads", "0"], "num_threads = 0: expected 1 or more"),
-        (["videos", "--export", "out", "--set", "model.base_channels=64"], "files of at most 16 MiB"),
+        (["images", "--set", "tempo=3"], "unknown key 'tempo'"),
+        (["images", "--time-limit", "0"], "expected more than 0 seconds"),
+        (["images", "--device", "abacus"], "--device abacus: cannot be used here"),
+        (["images", "--workers", "-1"], "num_workers = -1: expected 0 or more"),
+        (["images", "--threads", "0"], "num_threads = 0: expected 1 or more"),
+        (["images", "--export", "out", "--set", "model.base_channels=64"], "files of at most 16 MiB"),
     ],
 )
 def test_a_failure_is_one_line(
@@ -140,7 +140,7 @@ def test_a_failure_is_one_line(
 
 def test_wrong_usage_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
-        main(["videos", "--out", "run"])
+        main(["images", "--out", "run"])
     assert end.value.code == 2
     assert "--data" in capsys.readouterr().err
 
@@ -153,7 +153,7 @@ def test_an_interrupt_saves_exports_and_ends_with_130(
     from magvit2.training.journal import Journal
 
     monkeypatch.setattr(Journal, "advance", lambda self, step: signal.raise_signal(signal.SIGTERM))
-    words = ["videos", "--data", str(pack), "--out", str(tmp_path / "run"), "--export", str(tmp_path / "out")]
+    words = ["images", "--data", str(pack), "--out", str(tmp_path / "run"), "--export", str(tmp_path / "out")]
     assert main([*words, "--workers", "0", "--set", *TINY]) == 130
     assert "after step 0; all is saved, the same command goes on" in capsys.readouterr().err
     assert json.loads((tmp_path / "out" / "report.json").read_text())["num_done"] == 1

@@ -15,7 +15,7 @@ from magvit2.data.pack import PackSettings, pack_items
 from magvit2.errors import InputError, MediaError
 from magvit2.training import train_tokenizer
 from magvit2.training.journal import Journal
-from tests.data.making import grey_frames, make_source, write_strip, write_video
+from tests.data.making import grey_frames, make_source, write_index, write_strip, write_video
 from tests.training.making import TINY, journal, make_pictures, results
 
 VIDEO = BatchSpec("video", batch_size=2, num_frames=5, size=8)
@@ -40,6 +40,8 @@ def damaged_source(folder: Path) -> Path:
     source = make_pictures(folder)
     truncate(source / "clips" / "1.mkv")
     (source / "photos" / "1.png").touch()
+    files = ("clips/0.mkv,video", "clips/1.mkv,video", "photos/0.png,image", "photos/1.png,image")
+    write_index(source, [f"{file},train" for file in files], "path,kind,split")
     return source
 
 
@@ -179,7 +181,7 @@ def test_a_run_on_sound_files_has_no_list_of_damaged_ones(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("num_workers", [0, 1])
 def test_a_source_of_damaged_files_alone_ends_in_one_line(num_workers: int, source: Path, tmp_path: Path) -> None:
-    for number in range(3):
+    for number in range(4):  # of which one is held out
         path = tmp_path / "data" / f"{number}.mkv"
         path.parent.mkdir(exist_ok=True)
         path.write_bytes((source / "clips" / "0.mkv").read_bytes()[:200])

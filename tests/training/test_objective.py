@@ -186,7 +186,7 @@ def test_a_perceptual_term_is_weighed_and_pulls(source: Path, tmp_path: Path, mo
     done = goal.forward(0, given.clips_u8, goal.draw(0, given.clips_u8), state, None)
     assert done.terms["perceptual"].item() == pytest.approx(0.5 * done.values["perceptual"].item())
     assert done.total.item() == pytest.approx(sum(term.item() for term in done.terms.values()))
-    norms = last_layer_norms(state.model, done.terms)
+    norms = last_layer_norms(state.model, done)
     (gradient,) = torch.autograd.grad(done.terms["perceptual"], state.model.decoder.head.weight)
     assert norms["perceptual"].item() == pytest.approx(gradient.norm().item())
 

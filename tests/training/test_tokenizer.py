@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from magvit2.data.batches import BatchSpec
+from magvit2.data.batches import BatchSpec, TrainingBatches
 from magvit2.data.frames import read_item, to_frames
-from magvit2.data.items import MediaItem
+from magvit2.data.items import MediaItem, find_items
 from magvit2.errors import ConfigError, MediaError, TrainingError
 from magvit2.losses import LossTerms
 from magvit2.schema import from_dict, to_dict
@@ -52,8 +52,10 @@ def test_a_run_leaves_its_settings_journal_pictures_checkpoints_and_model(source
     assert folder == tmp_path / "model"
     assert json.loads((tmp_path / "training.json").read_text()) == to_dict(config)
     assert [line["step"] for line in journal(tmp_path)] == [0, 2, 4]
+    kinds = [batch.kind for batch in TrainingBatches(find_items(source), config.batches, 5, config.seed)]
     assert sorted(p.name for p in (tmp_path / "samples").iterdir()) == [
-            "step-00000002.png", "step-00000004.png", "step-00000005.png",
+            f"step-0000000{step}{suffix}" for step in (1, 2, 4, 5) for suffix in (".mp4", ".png")
+            if suffix == ".png" or kinds[step - 1] == "video"
         ]  # fmt: skip
     assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["step-00000004", "step-00000005"]
     tensors = read_tensors(tmp_path / "checkpoints" / "step-00000005" / "state.safetensors")
@@ -75,7 +77,7 @@ def test_a_journal_line_says_what_was_measured(source: Path, tmp_path: Path) -> 
 def test_pictures_show_first_middle_and_last_frames_above_their_reconstructions(tmp_path: Path) -> None:
     generator = torch.Generator().manual_seed(0)
     originals, decoded = torch.rand(2, 2, 3, 9, 4, 6, generator=generator) * 2 - 1
-    Journal(tmp_path, 0, 10).pictures(3, originals, decoded * 3)
+    Journal(tmp_path, 0, 10).samples(2, "video", originals, decoded * 3)
     picture = read_image(tmp_path / "samples" / "step-00000003.png")
     assert picture.shape == (8, 2 * 3 * 6, 3)
     for clip in range(2):

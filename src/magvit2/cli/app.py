@@ -88,6 +88,7 @@ def _run(words: list[str]) -> None:
     benchmarks.command(benchmark.tokenizer)
     benchmarks.command(benchmark.streaming)
     benchmarks.command(benchmark.tiling)
+    benchmarks.command(benchmark.training)
     app.command(training, name="train", help="Train a model from a recipe; resumable.")
     app.command(evaluation, name="evaluate", help="Measure a model on a source of data, or samples against one.")
     app.command(benchmarks, name="benchmark", help="Measure speed and memory as ratios within one run.")

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 Count = Annotated[int, arg(metavar="N")]
 Switch = Annotated[bool, arg(help_behavior_hint="")]
 Names = Annotated[tuple[str, ...], arg(metavar="NAME ...")]
+GivenSplit = Annotated[
+    Literal["train", "val", "test"] | None, arg(help_behavior_hint="(default: val; all of a source without splits)")
+]
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,8 @@ class Options(RunOptions):
     """What is measured, where it runs, and where the report goes."""
 
     compare: Annotated[Names, arg(help_behavior_hint="(default: bicubic alone)")] = ()
-    """others beside the model: models, or x264, x265, svtav1, vvenc, jpeg, webp, avif @BPP, or @same as the model, or
-    @crfN, @qpN, @qN; identity, bicubic."""
+    """others beside the model: models, alone or @Nbits (decoded from the lowest N bits of each id), or x264, x265,
+    svtav1, vvenc, jpeg, webp, avif @BPP, or @same as the model, or @crfN, @qpN, @qN; identity, bicubic."""
     metrics: Annotated[Names, arg(help_behavior_hint="(default: all that can be)")] = ()
     """metrics to measure: psnr ssim ms_ssim psq lpips-... vmaf fd-mbv2 fd-mbv2-t fid fvd-..."""
     dtype: Literal["fp32", "bf16"] = "fp32"
@@ -81,7 +84,7 @@ class GenerationOptions(RunOptions):
 def reconstruction(
     model: Annotated[Positional[str], arg(metavar="MODEL")],
     data: Annotated[Positional[Path], arg(metavar="DATA")],
-    split: Literal["train", "val", "test"] = "val",
+    split: GivenSplit = None,
     groups: Annotated[Names, arg(help_behavior_hint="(default: all)")] = (),
     max_frames: Count = 17,
     size: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: native size)")] = None,
@@ -92,9 +95,9 @@ def reconstruction(
     """Measure how a model reconstructs a source, beside the bicubic floor and whatever else it is compared with.
 
     Args:
-        model: embedded name, model folder, or owner/name on the hub.
-        data: folder of videos and images, one with an index.csv, or a list (.csv, .jsonl).
-        split: rows of the index or list, or lists of UCF-101, to use; another source is used whole.
+        model: embedded name, model folder, or owner/name on the hub; @10bits behind it: from 10 bits of each id.
+        data: folder of videos and images, one with an index.csv, a list (.csv, .jsonl), or WebDataset shards (.tar).
+        split: part to use, by index, list or lists of UCF-101; without any, what a training keeps or holds out.
         groups: top folders of the source to use.
         max_frames: frames of each clip, from its beginning.
         size: scale the short side to N pixels and cut the square in the middle.
@@ -102,13 +105,13 @@ def reconstruction(
         limit: how many items of each group, from its first.
         options: what is measured, where it runs, and where the report goes.
     """
-    from magvit2.data.items import find_items, first_of_each_group, only_groups
+    from magvit2.data.items import find, first_of_each_group, only_groups
     from magvit2.evaluation.running import Setup
 
     for name, count in (("--max-frames", max_frames), ("--size", size), ("--limit", limit)):
         check_at_least_one(name, count)
     _check_run(options)
-    items = find_items(data, split)
+    items, scope, _ = find(data, split or "val", hold_out=split is not None)
     if groups:
         items = only_groups(items, groups)
     if limit is not None:
@@ -118,7 +121,7 @@ def reconstruction(
         max_frames=max_frames, size=size, fit=_sides(fit), batch_size=options.batch_size,
         device=options.device, dtype=options.dtype, threads=options.threads,
     )  # fmt: skip
-    _show(_evaluate(setup, items, data, split, options), options.json)
+    _show(_evaluate(setup, items, data, scope, options), options.json)
 
 
 def _sides(given: str | None) -> tuple[int, int] | None:
@@ -134,7 +137,7 @@ def _sides(given: str | None) -> tuple[int, int] | None:
 def generation(
     samples: Annotated[Positional[Path], arg(metavar="SAMPLES")],
     reference: Annotated[Positional[Path], arg(metavar="REFERENCE")],
-    split: Literal["train", "val", "test"] = "val",
+    split: GivenSplit = None,
     stride: Count = 1,
     windows: Annotated[int | Literal["all"], arg(metavar="N|all")] = 1,
     folds: Count = 4,
@@ -147,7 +150,7 @@ def generation(
     Args:
         samples: folder of generated videos and images; with an index.csv, its rows of the split.
         reference: folder of real ones, or one with an index.csv.
-        split: rows of the index or list, or lists of UCF-101, to use; another source is used whole.
+        split: part to use, by index, list or lists of UCF-101; without any, what a training keeps or holds out.
         stride: take every N-th frame of a clip.
         windows: how many windows of 16 frames of each clip, side by side from its beginning.
         folds: parts of the sample clips; distances of clips get their mean and spread. MAGVIT reports 4.
@@ -162,11 +165,11 @@ def generation(
     for name, count in (*counts, ("--windows", num_windows)):
         check_at_least_one(name, count)
     _check_run(options)
-    # Lists of UCF-101 beside a folder of samples are of the real clips.
+    # Lists of UCF-101 beside a folder of samples are of the real clips, and nothing of samples is held out.
     is_same = samples.exists() and reference.exists() and samples.samefile(reference)
     sides = (
-        _side("samples", samples, split, limit, use_lists=is_same),
-        _side("reference", reference, split, limit, use_lists=True),
+        _side("samples", samples, split, limit, is_real=is_same),
+        _side("reference", reference, split, limit, is_real=True),
     )
     setup = GenerationSetup(
         metrics=options.metrics, nets=nets_folder(options.nets), stride=stride, num_windows=num_windows,
@@ -183,8 +186,7 @@ def _check_run(options: RunOptions) -> None:
         raise InputError("--resume: expected --out with the folder to go on with")
 
 
-def _evaluate(setup: "Setup", items: "list[MediaItem]", data: Path, split: str, options: Options) -> "Evaluation":
-    from magvit2.data.items import scope_of
+def _evaluate(setup: "Setup", items: "list[MediaItem]", data: Path, scope: str, options: Options) -> "Evaluation":
     from magvit2.evaluation.cost import configs_of
     from magvit2.evaluation.plots import find_problem
     from magvit2.evaluation.provenance import provenance
@@ -202,7 +204,7 @@ def _evaluate(setup: "Setup", items: "list[MediaItem]", data: Path, split: str, 
         )  # fmt: skip
     names = tuple(contender.name for contender in bench.contenders)
     title = f"{setup.model} on {data}"
-    scope = f"{scope_of(data, split)}, {len(items)} items"
+    scope = f"{scope}, {len(items)} items"
     problem = find_problem() if options.out is not None else ""
     notes = (f"no pictures: {problem}",) if problem else ()
     evaluation = Evaluation(
@@ -227,13 +229,13 @@ def _evaluate(setup: "Setup", items: "list[MediaItem]", data: Path, split: str, 
     return evaluation
 
 
-def _side(name: "SideName", folder: Path, split: "Split", limit: int | None, *, use_lists: bool) -> "Side":
-    from magvit2.data.items import find_items, scope_of
+def _side(name: "SideName", folder: Path, split: "Split | None", limit: int | None, *, is_real: bool) -> "Side":
+    from magvit2.data.items import find
     from magvit2.evaluation.sides import Side, first_of_each_kind
 
-    items = find_items(folder, split, use_lists=use_lists)
+    items, scope, _ = find(folder, split or "val", hold_out=is_real and split is not None, use_lists=is_real)
     chosen = items if limit is None else first_of_each_kind(items, limit)
-    return Side(name, folder, tuple(chosen), scope_of(folder, split, use_lists=use_lists))
+    return Side(name, folder, tuple(chosen), scope)
 
 
 def _compare(setup: "GenerationSetup", samples: "Side", reference: "Side", options: RunOptions) -> "Comparison":

@@ -13,7 +13,10 @@ _Limit = arg(metavar="N", help_behavior_hint="(default: no limit)")
 def pack(
     source: Annotated[Positional[Path], arg(metavar="SOURCE")],
     out: Annotated[Positional[Path], arg(metavar="OUT")],
-    split: Literal["train", "val", "test"] = "train",
+    split: Annotated[
+        Literal["train", "val", "test"] | None,
+        arg(help_behavior_hint="(default: train; all of a source without splits)"),
+    ] = None,
     groups: Annotated[tuple[str, ...], arg(metavar="NAME", help_behavior_hint="(default: all)")] = (),
     format: Literal["jpeg", "png"] = "jpeg",
     quality: Annotated[int, arg(metavar="N")] = 90,
@@ -27,9 +30,9 @@ def pack(
     """Pack one split of a source into tar shards of JPEG, to train where no video can be decoded.
 
     Args:
-        source: folder of videos and images, one with an index.csv, or a list (.csv, .jsonl).
+        source: folder of videos and images, one with an index.csv, a list (.csv, .jsonl), or WebDataset shards (.tar).
         out: new folder for the pack, itself a source.
-        split: rows of the index or list to use; a source without splits is used whole.
+        split: part to pack, by index, list or lists of UCF-101; without any, what a training keeps or holds out.
         groups: top folders of the source to take.
         format: jpeg, or png to keep the pixels of clips.
         quality: of JPEG, 1 to 100; JPEG images that are small enough keep their own bytes.
@@ -45,14 +48,14 @@ def pack(
     from magvit2.errors import InputError
 
     settings = PackSettings(format, quality, subsampling, short_side, max_frames, max_shard_mib, max_total_mib)
-    items = find_items(source, split)
+    items = find_items(source, split or "train", hold_out=split is not None)
     known = sorted({item.group for item in items})
     for name in groups:
         if name not in known:
             raise InputError(f"--groups {name}: the source has {', '.join(known)}")
     items = [item for item in items if not groups or item.group in groups]
     with progress_bars("items") as bar:
-        made = pack_items(items, out, settings, split, bar("pack", len(items)))
+        made = pack_items(items, out, settings, split or "train", bar("pack", len(items)))
     if json:
         show_json(describe_pack(made))
         return
@@ -62,4 +65,4 @@ def pack(
         for name, g in made.groups.items()
     ]
     rows += [["all", *(sum(column) for column in list(zip(*rows, strict=True))[1:])]]
-    show_table(f"{out}: {split} split in {len(made.shards)} shards", header, rows)
+    show_table(f"{out}: {made.split} split in {len(made.shards)} shards", header, rows)

@@ -15,7 +15,7 @@ Settings = Annotated[
 def tokenizer(
     recipe: Annotated[Positional[str], arg(metavar="RECIPE")],
     data: Annotated[Path, arg(metavar="DATA")],
-    out: Annotated[Path, arg(metavar="FOLDER")],
+    out: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="(default: runs/RECIPE)")] = None,
     set: Settings = (),
     time_limit: Annotated[float | None, arg(metavar="SECONDS", help_behavior_hint="(default: none)")] = None,
     nets: Nets = None,
@@ -26,10 +26,10 @@ def tokenizer(
     """Train a tokenizer; the same command again resumes where it was interrupted.
 
     Args:
-        recipe: a recipe's name (videos, images, clip-a1, clip-a1-finish, h200) or a JSON file such as a run's
+        recipe: a recipe's name (cpu, tiny, images, clip-b1, h200, paper-k600, ...) or a JSON file such as a run's
             training.json.
-        data: folder of videos and images, one with an index.csv, or a list (.csv, .jsonl).
-        out: folder of the run: checkpoints, metrics.jsonl, samples and, in the end, the model.
+        data: folder of videos and images, one with an index.csv, a list (.csv, .jsonl), or WebDataset shards (.tar).
+        out: folder of the run: checkpoints, metrics.jsonl, samples, the best model and, in the end, the model.
         set: settings to change, such as num_steps=1000 model.base_channels=48.
         time_limit: save and stop before this command has taken so long; the same command goes on.
         nets: folder of the perceptual loss's network, where the recipe has one.
@@ -45,6 +45,7 @@ def tokenizer(
     from magvit2.training.status import read_status
 
     limit = TimeLimit(time_limit, process_age_s())
+    out = out or Path("runs") / Path(recipe).stem
     tune_process(threads)
     find_device(device)
     config = with_settings(tokenizer_recipe(recipe), [setting for group in set for setting in group])
@@ -57,6 +58,7 @@ def tokenizer(
         "of": status.num_steps,
         "loss": status.loss,
         "PSNR of the batches (dB)": status.psnr_db,
+        "best on held-out items (dB)": status.best_psnr_db,
         "seconds a step": status.step_s,
         "model": str(model),
         "run": str(out),

@@ -36,8 +36,9 @@ class BatchSpec:
     `groups` restricts it to these top folders of the source; by default it draws from all of them.
 
     `zoom` above 1 magnifies: squares are also cut up to so many times smaller, and scaled up, which makes smooth, large
-    surfaces of small pictures. `exposure` lightens and darkens: values v in [0, 1] become v ** 2 ** e, with an e of
-    each clip uniform in +-exposure.
+    surfaces of small pictures. With a `least_area` above 0 squares of images and clips have at least that share of the
+    largest square's area, and no other scale is tried. `exposure` lightens and darkens: values v in [0, 1] become
+    v ** 2 ** e, with an e of each clip uniform in +-exposure.
     """
 
     kind: Literal["image", "video", "motion"]
@@ -48,10 +49,11 @@ class BatchSpec:
     groups: tuple[str, ...] = ()
     zoom: float = 1.0
     exposure: float = 0.0
+    least_area: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.zoom < 1 or self.exposure < 0:
-            raise ConfigError(f"{self}: expected a zoom of 1 or more and an exposure of 0 or more")
+        if self.zoom < 1 or self.exposure < 0 or not 0 <= self.least_area <= 1:
+            raise ConfigError(f"{self}: expected a zoom of 1 or more, an exposure of 0 or more, a least_area of 0 to 1")
         if min(self.batch_size, self.num_frames, self.size) < 1 or self.weight <= 0:
             raise ConfigError(f"{self}: expected sizes of 1 or more and a weight above 0")
         if self.kind == "image" and self.num_frames != 1:
@@ -141,7 +143,7 @@ def _draw_once(groups: list[list[MediaItem]], spec: BatchSpec, rng: np.random.Ge
     if spec.kind == "motion":
         return _moving(item, group[int(rng.integers(len(group)))], spec, rng)
     with _reading(item):
-        return random_clip(item, spec.num_frames, spec.size, rng, spec.zoom)
+        return random_clip(item, spec.num_frames, spec.size, rng, spec.zoom, spec.least_area)
 
 
 def _exposed(clip: Frames, exposure: float, rng: np.random.Generator) -> Frames:

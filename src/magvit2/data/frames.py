@@ -25,7 +25,7 @@ def read_item(item: MediaItem, start: int = 0, num_frames: int | None = None) ->
     Raises MediaError where the file cannot be read.
     """
     if item.kind == "video":
-        return read_clip(item.path, start=start, num_frames=num_frames)[0]
+        return read_clip(item.medium, start=start, num_frames=num_frames)[0]
     if item.kind == "frames":
         return _read_stored_frames(item, start, num_frames)
     frames = _read_strip(item.path) if item.kind == "strip" else _read_picture(item)[None]
@@ -40,13 +40,17 @@ def count_frames(item: MediaItem) -> int:
 
 
 def random_clip(
-    item: MediaItem, num_frames: int, size: int, rng: np.random.Generator, zoom: float = 1.0
+    item: MediaItem,
+    num_frames: int,
+    size: int,
+    rng: np.random.Generator,
+    zoom: float = 1.0,
+    least_area: float = 0.0,
 ) -> UInt8[np.ndarray, "{num_frames} {size} {size} 3"]:
-    """Return a random stretch of time and square of an item, mirrored half of the time.
+    """Return a random stretch of time and `random_square` of an item.
 
-    Half of the squares are cut at the item's own scale (with `zoom`, at up to so many times that), half are larger ones
-    scaled down. Shorter items repeat their
-    last frame; smaller ones are scaled up. Raises MediaError where the file cannot be read, or is shorter than it says.
+    Shorter items repeat their last frame; smaller ones are scaled up. Raises MediaError where the file cannot be read,
+    or is shorter than it says.
     """
     start = int(rng.integers(max(1, count_frames(item) - num_frames + 1)))
     frames = read_item(item, start, num_frames)
@@ -55,25 +59,34 @@ def random_clip(
     short = num_frames - len(frames)
     if short:
         frames = np.concatenate([frames, np.repeat(frames[-1:], short, axis=0)])
-    return random_square(frames, size, rng, zoom)
+    return random_square(frames, size, rng, zoom, least_area)
 
 
 def random_square(
-    frames: Frames, size: int, rng: np.random.Generator, zoom: float = 1.0
+    frames: Frames, size: int, rng: np.random.Generator, zoom: float = 1.0, least_area: float = 0.0
 ) -> UInt8[np.ndarray, "T {size} {size} 3"]:
-    """Return a random square of all frames, scaled to `size`, mirrored half of the time; `zoom` as in `random_clip`."""
+    """Return a random square of all frames, scaled to `size`, mirrored half of the time.
+
+    Half of the squares are cut at the item's own scale (with `zoom`, at up to so many times that), half are larger ones
+    scaled down; or all have at least `least_area` of the largest square's.
+    """
     height, width = frames.shape[1:3]
-    shortest = min(height, width)
-    own = min(size, shortest)
-    if rng.random() < 0.5:
-        side = own if zoom == 1 else min(own, math.ceil(size * zoom ** -rng.random()))
-    else:
-        side = int(rng.integers(own, shortest + 1))
+    side = _side(min(height, width), size, rng, zoom, least_area)
     top, left = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
     square = frames[:, top : top + side, left : left + side]
     if rng.random() < 0.5:
         square = square[:, :, ::-1]
     return resize(np.ascontiguousarray(square), size, size)
+
+
+def _side(shortest: int, size: int, rng: np.random.Generator, zoom: float, least_area: float) -> int:
+    """Return the side of a random square in frames whose shorter side is `shortest`."""
+    own = min(size, shortest)
+    if least_area > 0:
+        return max(1, round(shortest * rng.uniform(least_area, 1) ** 0.5))
+    if rng.random() >= 0.5:
+        return int(rng.integers(own, shortest + 1))
+    return own if zoom == 1 else min(own, math.ceil(size * zoom ** -rng.random()))
 
 
 def resize(frames: Frames, height: int, width: int) -> UInt8[np.ndarray, "T {height} {width} 3"]:
@@ -149,5 +162,5 @@ def _read_strip(path: Path) -> Frames:
 @lru_cache(maxsize=65536)
 def _count(item: MediaItem) -> int:
     """Count frames once for each process; a container that does not say is decoded to its end."""
-    num_frames = probe(item.path).num_frames if item.kind == "video" else None
+    num_frames = probe(item.medium).num_frames if item.kind == "video" else None
     return num_frames if num_frames is not None else len(read_item(item))

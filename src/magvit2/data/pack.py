@@ -17,7 +17,7 @@ from jaxtyping import UInt8
 from magvit2.data.frames import Frames, read_item, resize
 from magvit2.data.items import INDEX_NAME, MediaItem, Split
 from magvit2.data.shards import Entry, ShardWriter
-from magvit2.errors import ConfigError, InputError
+from magvit2.errors import ConfigError, InputError, errors_as_output
 from magvit2.schema import to_dict
 from magvit2.video import decode_image
 from magvit2.video.atomic import replaced_on_success
@@ -99,11 +99,12 @@ def pack_items(
     groups have equal shares, but for those that are complete. `progress` is called with the number of items done. The
     same items, settings and release of Pillow give the same bytes.
 
-    Raises InputError where the folder holds something or an item is larger than a shard, MediaError for a bad item.
+    Raises InputError where the folder holds something or an item is larger than a shard, MediaError for a bad item,
+    OutputError where the disk is full.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: exists already; give the name of a new folder for the pack")
-    with replaced_on_success(folder) as partial:
+    with errors_as_output(folder), replaced_on_success(folder) as partial:
         partial.mkdir()
         with ShardWriter(partial, settings.max_shard_mib * _MIB) as writer:
             groups = _fill(writer, items, settings, progress)

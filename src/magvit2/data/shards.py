@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 from urllib.parse import quote, unquote
 
+from magvit2.data.tars import read_tar
 from magvit2.errors import InputError
 
 PICTURE_SUFFIXES = (".jpg", ".png")
@@ -22,6 +23,7 @@ _FRAME_BYTES = "MAGVIT2.frame_bytes"  # POSIX asks for VENDOR.keyword
 class Member(NamedTuple):
     """One picture or clip of a shard: what it is, and where its bytes lie. A picture has no `frame_bytes`."""
 
+    name: str
     group: str
     label: str
     offset: int
@@ -41,11 +43,8 @@ class Entry(NamedTuple):
 
 def read_shard(path: Path) -> list[Member]:
     """Return the pictures and clips of a shard in their order. Raises InputError where it is none, cut or damaged."""
-    try:
-        with tarfile.open(path, "r:") as archive:
-            return [_member(path, info) for info in archive if info.isfile() and _is_ours(info)]
-    except (OSError, tarfile.TarError) as error:
-        raise InputError(f"{path}: cannot be read as a shard, an uncompressed tar file ({error})") from error
+    members = read_tar(path, "a shard, an uncompressed tar file")
+    return [_member(path, info) for info in members if info.isfile() and _is_ours(info)]
 
 
 class ShardWriter:
@@ -132,7 +131,7 @@ def _member(path: Path, info: tarfile.TarInfo) -> Member:
         lengths = tuple(int(word) for word in words if word.isdecimal())
         if sum(lengths) != info.size or len(lengths) != len(words) or not lengths:
             raise InputError(f"{path}: the frames of {info.name} do not add up to its {info.size} bytes; pack it again")
-    return Member(_unquoted(parts[0]), _unquoted(parts[1]), info.offset_data, info.size, lengths)
+    return Member(info.name, _unquoted(parts[0]), _unquoted(parts[1]), info.offset_data, info.size, lengths)
 
 
 def _quoted(text: str) -> str:

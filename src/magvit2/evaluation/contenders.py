@@ -5,6 +5,7 @@ slash: they stand inside the results' names.
 """
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -29,6 +30,9 @@ Clip = UInt8[np.ndarray, "_ _ _ 3"]
 FLOOR = "bicubic"
 SAME_RATE = "same"
 _FLOOR_BITS = 24
+_FEWER_BITS = re.compile(r"(.+)@(0|[1-9]\d*)bits")
+_BINARY = ("lfq", "bsq")
+_RESERVED = (FLOOR, "identity")
 
 
 @dataclass(frozen=True)
@@ -62,19 +66,26 @@ class Contender(Protocol):
 
 
 class TokenizerContender:
-    """A tokenizer; clips of one shape go through it together. Its bits are log2 of the vocabulary for each id."""
+    """A tokenizer; clips of one shape go through it together. Its bits are log2 of the vocabulary for each id.
 
-    def __init__(self, name: str, tokenizer: Tokenizer) -> None:
+    With `num_bits` only the lowest bits of each id are kept, and are all that it costs and is decoded from; its ids and
+    their space are those bits. Raises InputError for a quantizer that is not binary, or that has fewer bits.
+    """
+
+    def __init__(self, name: str, tokenizer: Tokenizer, num_bits: int | None = None) -> None:
         self.name = name
         self.config = tokenizer.config
         self._tokenizer = tokenizer
-        self.space: TokenSpace | None = tokenizer.space
-        self._bits_per_id = math.log2(tokenizer.space.vocab_size)
+        self._num_bits = num_bits
+        space = tokenizer.space if num_bits is None else _space_of_lowest(name, tokenizer, num_bits)
+        self.space: TokenSpace | None = space
+        self._bits_per_id = math.log2(space.vocab_size)
         count = sum(parameter.numel() for parameter in tokenizer.parameters())
         dtype = str(tokenizer.dtype).removeprefix("torch.")
+        kept = "" if num_bits is None else f" (the lowest of {tokenizer.space.num_bits})"
         self.protocol = (
             f"tokenizer {tokenizer.fingerprint}, {count:,} parameters, {dtype}; "
-            f"{self._bits_per_id:g} bits an id, ids of the padding included"
+            f"{self._bits_per_id:g} bits an id{kept}, ids of the padding included"
         )
 
     def code(self, clips: Sequence[Clip], fps: Sequence[Fraction]) -> list[Outcome]:
@@ -88,8 +99,10 @@ class TokenizerContender:
 
     def _code_equal(self, clips: Sequence[Clip]) -> list[Outcome]:
         """Return the reconstructions of clips of one shape."""
-        ids = self._tokenizer.encode(torch.cat([to_clip(clip) for clip in clips]))
-        decoded = self._tokenizer.decode(ids, (clips[0].shape[0], clips[0].shape[1], clips[0].shape[2]))
+        assert self.space is not None
+        ids = self._tokenizer.encode(torch.cat([to_clip(clip) for clip in clips])) % self.space.vocab_size
+        size = (clips[0].shape[0], clips[0].shape[1], clips[0].shape[2])
+        decoded = self._tokenizer.decode(ids, size, num_bits=self._num_bits)
         if not bool(decoded.isfinite().all()):
             raise InputError(f"{self.name}: the model gave NaN or infinity; its weights are damaged, or its type is")
         bits = ids[0].numel() * self._bits_per_id
@@ -155,15 +168,16 @@ def open_contenders(model: str, compare: Sequence[str], load: Callable[[str], To
     """Return the contenders: the model first, then those of `compare` in order, the bicubic floor always among them.
 
     `compare` names models, which `load` gives, baselines of `codecs`, and codecs `@same` rate as the model; the model
-    itself, named again, is not measured twice. Raises InputError, listing what is known, for a name that is neither;
+    itself, named again, is not measured twice. A model `@10bits` (the first one too) keeps the lowest 10 bits of each
+    id. Raises InputError, listing what is known, for a name that is neither, and for bits that a model does not have;
     and what `load` raises.
     """
-    first = TokenizerContender(short_name(model), load(model))
+    models = _Models(load)
+    first = models.open(model)
     found: list[Contender] = [first]
     assert first.space is not None
-    for name in dict.fromkeys(name for name in [*compare, FLOOR] if name != model):
-        taken = {contender.name for contender in found}
-        found.append(FloorContender(first.space) if name == FLOOR else _opened(name, first, load, taken))
+    others = dict.fromkeys(name for name in [*compare, FLOOR] if name != model)
+    found += [FloorContender(first.space) if name == FLOOR else _opened(name, first, models) for name in others]
     return tuple(found)
 
 
@@ -175,7 +189,30 @@ def short_name(model: str) -> str:
     return parts[-1] if parts else "model"
 
 
-def _opened(name: str, first: TokenizerContender, load: Callable[[str], Tokenizer], taken: set[str]) -> Contender:
+class _Models:
+    """Opens tokenizers by name: each is loaded once, whatever its rates, and has one short name of its own."""
+
+    def __init__(self, load: Callable[[str], Tokenizer]) -> None:
+        self._load = load
+        self._loaded: dict[str, Tokenizer] = {}
+        self._names: dict[str, str] = {}
+
+    def open(self, name: str) -> TokenizerContender:
+        """Return the contender of `MODEL` or `MODEL@10bits`. Raises what loading it and `TokenizerContender` raise."""
+        match = _FEWER_BITS.fullmatch(name)
+        model = match[1] if match else name
+        if model not in self._loaded:
+            self._loaded[model] = self._load(model)
+            self._names[model] = _unique(short_name(model), {*_RESERVED, *self._names.values()})
+        own, tokenizer = self._names[model], self._loaded[model]
+        if match is None:
+            return TokenizerContender(own, tokenizer)
+        return TokenizerContender(f"{own}@{match[2]}bits", tokenizer, int(match[2]))
+
+
+def _opened(name: str, first: TokenizerContender, models: _Models) -> Contender:
+    if _FEWER_BITS.fullmatch(name):
+        return _opened_model(name, models, f"{name!r}: expected a model before the @")
     codec, _, target = name.partition("@")
     assert first.space is not None
     try:
@@ -186,10 +223,27 @@ def _opened(name: str, first: TokenizerContender, load: Callable[[str], Tokenize
         unknown = str(error).replace(repr(f"{codec}@1"), repr(name))
         if target:
             raise InputError(unknown) from None
+    return _opened_model(name, models, f"{unknown}, x264@{SAME_RATE}, ..., or a model")
+
+
+def _opened_model(name: str, models: _Models, expected: str) -> TokenizerContender:
     try:
-        return TokenizerContender(_unique(short_name(name), taken), load(name))
+        return models.open(name)
     except ModelNotFoundError as error:
-        raise InputError(f"{unknown}, x264@{SAME_RATE}, ..., or a model ({error})") from None
+        raise InputError(f"{expected} ({error})") from None
+
+
+def _space_of_lowest(name: str, tokenizer: Tokenizer, num_bits: int) -> TokenSpace:
+    """Return the space of the lowest bits of a tokenizer's ids. Raises InputError where it does not have them."""
+    space, quantizer = tokenizer.space, tokenizer.config.quantizer
+    if quantizer not in _BINARY:
+        raise InputError(
+            f"{name}: only ids of a binary quantizer ({', '.join(_BINARY)}) can be cut to some of their bits; this "
+            f"model's is {quantizer}"
+        )
+    if not 1 <= num_bits <= space.num_bits:
+        raise InputError(f"{name}: the model's ids have {space.num_bits} bits; expected 1 to {space.num_bits}")
+    return TokenSpace(space.radices[:num_bits], space.strides, space.is_causal)
 
 
 def _unique(name: str, taken: set[str]) -> str:

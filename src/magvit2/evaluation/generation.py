@@ -173,7 +173,7 @@ class GenerationBench:
         return found
 
     def _count(self, index: int, entry: Entry, seen: "_Seen", tally: Tally) -> None:
-        name = f"{entry.item.path}@{entry.item.member[0]}" if entry.item.member else str(entry.item.path)
+        name = entry.item.name
         try:
             for embed in self.panel.distances:
                 for features in seen.features.get(embed.name, []):
@@ -215,7 +215,7 @@ def split_name(number: int) -> str:
 def _frames_of(item: MediaItem, num_frames: int | None) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
     """Yield the first frames of a clip; those of a video one by one."""
     if item.kind == "video":
-        with open_media(item.path, num_frames=num_frames) as reader:
+        with open_media(item.medium, num_frames=num_frames) as reader:
             yield from reader
     else:
         yield from read_item(item, 0, num_frames)

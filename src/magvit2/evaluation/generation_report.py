@@ -166,7 +166,7 @@ def _spread(entries: Sequence[Entry], num_rows: int, kind: Kind) -> list[Entry]:
 
 def _tiles_of(bench: GenerationBench, entry: Entry) -> Iterator[Tile]:
     window = next(bench.read(entry))
-    name = entry.item.label if entry.item.member else entry.item.path.stem
+    name = entry.item.title
     chosen = [0] if len(window) == 1 else [0, len(window) // 2, len(window) - 1]
     for place in chosen:
         which = f", frame {place * bench.windows.stride}" if len(window) > 1 else ""

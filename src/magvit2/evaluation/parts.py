@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from magvit2.errors import InputError
+from magvit2.errors import InputError, errors_as_output
 from magvit2.evaluation.tally import Tally
+from magvit2.store import remove_leftovers
 
 STATE_FOLDER = "state"
 SAVE_EVERY_S = 30.0
@@ -51,9 +52,9 @@ def open_state(folder: Path, resume: bool) -> Path:
         raise InputError(f"{folder}: is not empty; give --resume to go on with it, or another folder")
     if not is_empty and not state.is_dir():
         raise InputError(f"{folder}: holds no evaluation to resume; give another folder")
-    state.mkdir(parents=True, exist_ok=True)
-    for leftover in state.glob(".*.partial"):  # of a process that was killed
-        leftover.unlink()
+    with errors_as_output(state):
+        state.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(state)
     return state
 
 

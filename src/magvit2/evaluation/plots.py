@@ -196,7 +196,7 @@ def _add_legend(figure: "Figure", cells: Sequence[str], contenders: Sequence[str
         )
         for i, c in enumerate(cells)
     ]
-    columns = 4
+    columns = 4 if figure.get_figwidth() > 6 else 2  # as wide as the panels
     figure.legend(handles=[*dots, *marks], loc="outside lower center", ncols=columns, fontsize=8.5, frameon=False)
 
 

@@ -1,9 +1,11 @@
 """Rate curves: one codec at several qualities (`x264@crf`) or several rates (`x264@bpp`), compared with the first one.
 
+So is one tokenizer decoded from several numbers of bits (`default@bits`), and by itself from all of them.
+
 Curves are compared by Bjontegaard deltas; the model, a single point, with what the first curve has at its rate. A point
 of a curve is a group's: bits over pixels, and the mean quality, of the items that have the metric. Quality must rise
 with the rate: MS-SSIM stands in dB, -10 log10(1 - MS-SSIM), as is usual between codecs (raw, it crowds below 1), and
-distances are negative. SSIM and Fréchet distances are left out.
+distances are negative. SSIM and Fréchet distances are left out. The first curve is a codec's, where there is one.
 """
 
 import itertools
@@ -26,6 +28,7 @@ CURVES_PROTOCOL = (
 HEADER = ("group", "metric", "contender", "BD-rate", "quality at equal rate")
 
 _NAME = re.compile(r"([^@]+)@([a-z]*)\d+(?:\.\d+)?")
+_BITS_NAME = re.compile(r"(.+)@\d+bits")
 
 
 @dataclass(frozen=True)
@@ -94,17 +97,30 @@ _AXES = {
 
 
 def find_curves(contenders: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Return the contenders of each curve by its name; two make one. `x264@same`, of no one rate, belongs to none."""
-    members: dict[str, list[str]] = {}
-    for name in contenders:
-        match = _NAME.fullmatch(name)
-        if match:
-            members.setdefault(f"{match[1]}@{match[2] or 'bpp'}", []).append(name)
-    return {curve: tuple(names) for curve, names in members.items() if len(names) > 1}
+    """Return the contenders of each curve by its name, codecs before tokenizers; two make one.
+
+    `x264@same`, of no one rate, belongs to none. A tokenizer's curve (`tiny@6bits`, `tiny@10bits`) has the tokenizer
+    itself (`tiny`, all bits) too.
+    """
+    names = list(contenders)
+    codecs: dict[str, list[str]] = {}
+    tokenizers: dict[str, list[str]] = {match[1]: [] for match in map(_BITS_NAME.fullmatch, names) if match}
+    for name in names:
+        cut, match = _BITS_NAME.fullmatch(name), _NAME.fullmatch(name)
+        owner = cut[1] if cut else name
+        if owner in tokenizers:
+            tokenizers[owner].append(name)
+        elif match:
+            codecs.setdefault(f"{match[1]}@{match[2] or 'bpp'}", []).append(name)
+    curves = codecs | {f"{owner}@bits": members for owner, members in tokenizers.items()}
+    return {curve: tuple(members) for curve, members in curves.items() if len(members) > 1}
 
 
 def compare_curves(tally: Tally, panel: Panel, contenders: Sequence[str]) -> list[Comparison]:
-    """Return the first contender and the curves against the first curve, by cell and metric; [] without a curve."""
+    """Return the first contender and the curves against the first curve, by cell and metric; [] without a curve.
+
+    A first contender that is a point of that curve is not compared with it.
+    """
     curves = find_curves(contenders)
     metrics = [name for name in panel.value_names if name in _AXES] if curves else []
     found = []
@@ -112,7 +128,8 @@ def compare_curves(tally: Tally, panel: Panel, contenders: Sequence[str]) -> lis
         points = _points([record for record in tally.records if record.cell in cell.parts], metric)
         if points:
             anchor, *others = [_Curve(name, {n: points[n] for n in members}) for name, members in curves.items()]
-            found.append(_compare_point(cell.name, metric, contenders[0], points[contenders[0]], anchor))
+            if contenders[0] not in anchor.points:
+                found.append(_compare_point(cell.name, metric, contenders[0], points[contenders[0]], anchor))
             found += [_compare_curve(cell.name, metric, other, anchor) for other in others]
     return found
 

@@ -134,7 +134,7 @@ def code_checked(
 
 def rate_of(item: MediaItem) -> Fraction:
     """Return frames per second of an item, 25 where it does not say."""
-    fps = probe(item.path).fps if item.kind == "video" else None
+    fps = probe(item.medium).fps if item.kind == "video" else None
     return fps or DEFAULT_FPS
 
 
@@ -170,18 +170,17 @@ class _Scored:
         self._features = {ORIGINAL: _features(bench.panel, frames)}
         self._num_pixels = frames.size // 3
         self._records = []
-        name = f"{item.path}@{item.member[0]}" if item.member else str(item.path)
         for contender, (outcome, coding_s) in zip(bench.contenders, timed, strict=True):
             self._features[contender.name] = _features(bench.panel, outcome.frames)
             values: dict[str, float] = {}
             for metric in bench.panel.pairs:
                 values |= metric.measure(frames, outcome.frames)
             if not np.isfinite(list(values.values())).all():
-                raise InputError(f"{name}: {contender.name} has values that are not finite: {values}")
+                raise InputError(f"{item.name}: {contender.name} has values that are not finite: {values}")
             self._records.append(
                 Record(
                     index,
-                    name,
+                    item.name,
                     cell_of(item),
                     contender.name,
                     len(frames),

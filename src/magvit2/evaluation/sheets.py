@@ -68,7 +68,7 @@ def _row(choice: Choice, bench: Bench, item: MediaItem, tally: Tally) -> tuple[s
     for contender in bench.contenders:
         (outcome,) = code_checked(contender, [frames], [rate_of(item)], item)
         tiles.append(Tile(outcome.frames[middle], caption(records[contender.name])))
-    name = item.label if item.member else item.path.stem
+    name = item.title
     return f"{choice.rank}: {item.group or 'source'}\n{name}", tiles
 
 

@@ -133,10 +133,10 @@ def _look_at_all(sides: Sequence[Side], kinds: Sequence[Kind], progress: Progres
 
 def _look_at(item: MediaItem) -> _Look:
     """Return what is known of an item from its row and its header. Raises MediaError where it cannot be read."""
-    if item.member is not None:
+    if item.member is not None and item.kind != "video":
         height, width = read_item(item, 0, 1).shape[1:3]
         return _Look(width, height, len(item.frame_bytes) or 1)
-    info = probe(item.path)
+    info = probe(item.medium)
     if item.kind == "strip":
         return _Look(info.height, info.height, info.width // info.height)
     return _Look(info.width, info.height, info.num_frames if item.num_frames is None else item.num_frames)

@@ -26,6 +26,7 @@ from magvit2.schema import with_settings
 from magvit2.store import write_text
 from magvit2.tokenizer import Tokenizer
 from magvit2.training import TokenizerTraining, train_tokenizer
+from magvit2.training.status import PRETRAINING
 
 _METRICS = ("psnr", "ssim", "psq", "fd-mbv2")
 _COLUMNS = {
@@ -79,24 +80,16 @@ def _score(name: str, given: argparse.Namespace) -> dict[str, float]:
         found: dict[str, float] = json.loads((folder / _SCORES).read_text(encoding="utf-8"))
         return found
     config = with_settings(tokenizer_recipe(name), given.set)
-    model = train_tokenizer(_placed(config, given.out), given.data, folder, nets=given.nets)
+    model = train_tokenizer(config, given.data, folder, nets=given.nets)
     scores = _measured(Tokenizer.from_pretrained(model), given) | {"minutes": _minutes(folder, config)}
     write_text(folder / _SCORES, json.dumps(scores, indent=2) + "\n")
     return scores
 
 
-def _placed(config: TokenizerTraining, runs: Path) -> TokenizerTraining:
-    """Return a training whose initial model, if it is another ablation's, is looked for among these runs."""
-    if config.initial is None:
-        return config
-    stage = Path(config.initial).parent.name
-    return with_settings(config, [f"initial={runs / stage / 'model'}"]) if stage in ABLATION_RECIPES else config
-
-
 def _measured(tokenizer: Tokenizer, given: argparse.Namespace) -> dict[str, float]:
     contenders = (TokenizerContender(MODEL, tokenizer), FloorContender(tokenizer.space))
     bench = Bench(contenders, open_panel(_METRICS, given.nets))
-    clips = [item for item in find_items(given.data, "val") if item.is_clip]
+    clips = [item for item in find_items(given.data, "val", hold_out=True) if item.is_clip]
     tally = Tally()
     for _ in measure(bench, list(enumerate(first_of_each_group(clips, _CLIPS_PER_GROUP))), tally):
         pass
@@ -106,10 +99,12 @@ def _measured(tokenizer: Tokenizer, given: argparse.Namespace) -> dict[str, floa
 
 
 def _minutes(folder: Path, config: TokenizerTraining) -> float:
-    """Return how long the training's steps took, from what its journal says of every `log_every`-th."""
+    """Return how long the steps took, an image stage's too, from what the journals say of every `log_every`-th."""
+    stage = config.image_stage
+    before = 0.0 if stage is None else _minutes(folder / PRETRAINING, stage)
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     seconds = [line["step_s"] for line in lines if "step_s" in line]
-    return sum(seconds) / len(seconds) * config.num_steps / 60
+    return before + sum(seconds) / len(seconds) * config.num_steps / 60
 
 
 def _head() -> str:

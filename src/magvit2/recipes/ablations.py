@@ -14,7 +14,7 @@ from magvit2.adversarial import AdversarialWeights, DiscriminatorConfig
 from magvit2.data.batches import BatchSpec
 from magvit2.losses import LossWeights, PerceptualWeights
 from magvit2.recipes.rivals import RIVAL_RECIPES
-from magvit2.training import BitDropping, OptimizerConfig, TokenizerTraining
+from magvit2.training import BitDropping, ImagePretraining, OptimizerConfig, TokenizerTraining
 
 _NUM_STEPS = 400
 _MUON = OptimizerConfig(kind="muon", lr=1e-3, final_lr=1e-5, beta1=0.9, beta2=0.99, warmup_steps=50, max_grad_norm=1.0)
@@ -47,12 +47,6 @@ _ADVERSARIAL = _with(
     discriminator_optimizer=OptimizerConfig(lr=5e-4, final_lr=1e-5, beta1=0.0, beta2=0.99, warmup_steps=50),
 )
 
-# Half of the steps on images with the 2-D twin of the model, then inflation.
-_IMAGES = _with(
-    model=dataclasses.replace(_SMALL, is_image=True, temporal_downsample=(False, False)),
-    batches=(BatchSpec("image", batch_size=36, num_frames=1, size=64),),
-    num_steps=_NUM_STEPS // 2,
-)
 _UNSCALED = dataclasses.replace(_SMALL, normalize_latents=False)
 
 ABLATION_RECIPES = MappingProxyType(
@@ -71,8 +65,10 @@ ABLATION_RECIPES = MappingProxyType(
         "ablation-16x16": _shaped(channel_multipliers=(1, 2, 2, 4), temporal_downsample=(False, True, True)),
         "ablation-absolute": _weighted(reconstruction=0.0, absolute=1.0),
         "ablation-bits": _with(bit_dropping=BitDropping(probability=0.25, least=6, start_step=_NUM_STEPS * 2 // 3)),
-        "ablation-images": _IMAGES,
-        "ablation-inflated": _with(num_steps=_NUM_STEPS // 2, initial="runs/ablations/ablation-images/model"),
+        "ablation-images-first": _with(
+            num_steps=_NUM_STEPS // 2,
+            pretraining=ImagePretraining((BatchSpec("image", batch_size=36, num_frames=1, size=64),), _NUM_STEPS // 2),
+        ),
         "ablation-vq": _with(
             model=dataclasses.replace(_UNSCALED, quantizer="vq", codebook_dim=64),
             loss=LossWeights(entropy=0.0, commitment=0.25),

@@ -7,8 +7,9 @@ import hashlib
 import json
 import math
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ _MEASURED = (
     "zero_order_bits_per_pixel", "adaptive_bits_per_pixel", "tokens", "distinct_ids", "code_usage", "id_entropy_bits",
     "bit_entropy_mean", "bit_entropy_least", "digit_entropy_mean", "digit_entropy_least",
 )  # fmt: skip
+_STRETCHES = 12
 _OF_FLOOR = ("psnr_db", "ssim")
 _SHOWN = {
     "items": "items",
@@ -55,7 +57,7 @@ def embed_tokenizer(
         raise InputError(f"{folder} holds weights, and names of weights are immutable: choose another name")
     Tokenizer.from_pretrained(run / "model").save_pretrained(folder, dtype=torch.bfloat16)
     tokenizer = Tokenizer.from_pretrained(folder)
-    metrics = _for_card(dict(evaluate_reconstruction(tokenizer, find_items(data, "val"), max_frames)))
+    metrics = _for_card(dict(evaluate_reconstruction(tokenizer, find_items(data, "val", hold_out=True), max_frames)))
     card = {
         "name": folder.name,
         "kind": Tokenizer.kind,
@@ -65,12 +67,30 @@ def embed_tokenizer(
         "fingerprint": tokenizer.fingerprint,
         **facts,
         "metrics": {name: round(value, 4) for name, value in metrics.items()},
+        "curve": training_curve(run),
         "protocol": f"val split, first {max_frames} frames, 8-bit RGB, mean over frames and then items",
         "software": f"Python {platform.python_version()}, torch {torch.__version__}",
     }
     write_text(folder / "card.json", json.dumps(card, indent=2) + "\n")
     write_text(folder / "README.md", _readme(card))
     return card
+
+
+def training_curve(run: Path) -> dict[str, list[list[float]]]:
+    """Return [steps done, mean PSNR of the batches in dB] of a run's stretches, at most 12, by kind of batch.
+
+    Batches are random, so the curve is ragged; a kind that no batch of a stretch had is left out there.
+    """
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    logged = [line for line in lines if "psnr" in line]
+    length = math.ceil((logged[-1]["step"] + 1) / _STRETCHES)
+    curve: dict[str, list[list[float]]] = {}
+    for kind in dict.fromkeys(line["kind"] for line in logged):
+        for end in range(length, length * _STRETCHES + 1, length):
+            own = [x["psnr"] for x in logged if x["kind"] == kind and end - length <= x["step"] < end]
+            if own:
+                curve.setdefault(kind, []).append([end, round(fmean(own), 2)])
+    return curve
 
 
 def _for_card(results: Mapping[str, float]) -> dict[str, float]:
@@ -100,7 +120,20 @@ Trained on
 Measured after rounding to {card["dtype"]}. Protocol: {card["protocol"]}.
 
 {_table(card["metrics"])}
+
+PSNR of the training's batches, dB, after so many steps (random batches: ragged):
+
+{_curve_table(card["curve"])}
 """
+
+
+def _curve_table(curve: Mapping[str, Sequence[Sequence[float]]]) -> str:
+    """Return the curves as a table, a row for each number of steps."""
+    found = {(kind, end): value for kind, points in curve.items() for end, value in points}
+    steps = sorted({end for _, end in found})
+    rows = [[str(end), *(str(found.get((kind, end), "")) for kind in curve)] for end in steps]
+    lines = [["steps", *curve], ["---"] * (len(curve) + 1), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _table(metrics: Mapping[str, float]) -> str:

@@ -1,8 +1,11 @@
 """Encoder and decoder (figure 7): the whole of the tokenizer that has parameters."""
 
+from collections.abc import Callable
+
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from magvit2.geometry import Size
 from magvit2.layers.conv import conv_class
@@ -14,6 +17,27 @@ from magvit2.layers.residual import ResBlock
 from magvit2.tokenizer.config import TokenizerConfig
 
 _POINT = (1, 1, 1)
+
+Run = Callable[..., Tensor]
+"""How a layer is run: the layer, and what it takes, to what it gives."""
+
+
+def run_once(layer: Callable[..., Tensor], *inputs: Tensor | Memory | None) -> Tensor:
+    """Run a layer; what its backward pass needs is kept."""
+    return layer(*inputs)
+
+
+def run_again(layer: Callable[..., Tensor], *inputs: Tensor | Memory | None) -> Tensor:
+    """Run a layer and keep what it takes alone: its backward pass runs it once more first (arXiv 1604.06174)."""
+    output: Tensor = checkpoint(layer, *inputs, use_reentrant=False, preserve_rng_state=False)  # no layer has chance
+    return output
+
+
+def recompute_activations(network: nn.Module) -> None:
+    """Have encoders and decoders in `network` run their layers by `run_again` where whole clips pass through them."""
+    for module in network.modules():
+        if isinstance(module, Encoder | DecoderLevel | Decoder):
+            module.run = run_again
 
 
 class Encoder(nn.Module):
@@ -34,12 +58,14 @@ class Encoder(nn.Module):
         self.layers = nn.ModuleList(layers + _blocks(config, width, width, config.num_mid_blocks))
         self.norm = make_norm(width, config.norm)
         self.head = conv(width, config.num_channels, _POINT)
+        self.run: Run = run_once
 
     def forward(self, clips: Float[Tensor, "b 3 T H W"], memory: Memory | None = None) -> Float[Tensor, "b k t h w"]:
         """Encode clips, or with `memory` their next chunk."""
         x = self.stem(self.patches.cut(clips), memory)
+        run = self.run if memory is None else run_once
         for layer in self.layers:
-            x = layer(x, memory)
+            x = run(layer, x, memory)
         latents: Tensor = self.head(functional.silu(self.norm(x)), memory)
         return latents
 
@@ -52,15 +78,17 @@ class DecoderLevel(nn.Module):
         adaptive = AdaptiveNorm(in_channels, config.num_channels, config.norm, scale) if config.adaptive_norm else None
         self.adaptive = adaptive
         self.blocks = nn.ModuleList(_blocks(config, in_channels, out_channels, config.num_decoder_blocks))
+        self.run: Run = run_once
 
     def forward(
         self, x: Float[Tensor, "b c t h w"], codes: Float[Tensor, "b k u y x"], memory: Memory | None = None
     ) -> Float[Tensor, "b d t h w"]:
         """Transform features under the codes of the same clip or chunk."""
+        run = self.run if memory is None else run_once
         if self.adaptive is not None:
-            x = self.adaptive(x, codes)
+            x = run(self.adaptive, x, codes)
         for block in self.blocks:
-            x = block(x, memory)
+            x = run(block, x, memory)
         return x
 
 
@@ -79,17 +107,22 @@ class Decoder(nn.Module):
         self.upsamples = nn.ModuleList(_upsample(config, width, factors) for width, factors in pairs)
         self.norm = make_norm(widths[-1], config.norm)
         self.head = conv(widths[-1], 3 * config.patch_size**2, kernel)
+        self.run: Run = run_once
 
     def forward(self, codes: Float[Tensor, "b k t h w"], memory: Memory | None = None) -> Float[Tensor, "b 3 T H W"]:
         """Decode codes, or with `memory` the codes of the next chunk."""
         x = self.stem(codes, memory)
+        run = self.run if memory is None else run_once
         for block in self.mid:
-            x = block(x, memory)
+            x = run(block, x, memory)
         for level, features in enumerate(self.levels):
             if level:
-                x = self.upsamples[level - 1](x, memory)
+                x = run(self.upsamples[level - 1], x, memory)
             x = features(x, codes, memory)
-        return self.patches.join(self.head(functional.silu(self.norm(x)), memory))
+        return self.patches.join(run(self._pixels, x, memory))
+
+    def _pixels(self, x: Tensor, memory: Memory | None) -> Tensor:
+        return self.head(functional.silu(self.norm(x)), memory)
 
 
 def _blocks(config: TokenizerConfig, in_channels: int, out_channels: int, count: int) -> list[nn.Module]:

@@ -4,6 +4,7 @@ import dataclasses
 from types import MappingProxyType
 
 from magvit2.errors import ConfigError
+from magvit2.schema import did_you_mean
 from magvit2.tokenizer.config import TokenizerConfig
 
 _VIDEO = TokenizerConfig()
@@ -95,5 +96,6 @@ TOKENIZER_PRESETS = MappingProxyType(
 def tokenizer_preset(name: str) -> TokenizerConfig:
     """Return the configuration called `name`. Raises ConfigError, naming the known ones."""
     if name not in TOKENIZER_PRESETS:
-        raise ConfigError(f"tokenizer preset {name!r}: expected one of {', '.join(TOKENIZER_PRESETS)}")
+        known = f"{', '.join(TOKENIZER_PRESETS)}{did_you_mean(name, TOKENIZER_PRESETS)}"
+        raise ConfigError(f"tokenizer preset {name!r}: expected one of {known}")
     return TOKENIZER_PRESETS[name]

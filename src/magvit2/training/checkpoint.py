@@ -3,15 +3,18 @@
 import json
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from magvit2.errors import FormatError
-from magvit2.store import read_tensors, write_tensors, write_text
+from magvit2.errors import FormatError, OutputError, errors_as_output
+from magvit2.store import read_tensors, remove_folder, remove_leftovers, write_tensors, write_text
 from magvit2.tokenizer import Tokenizer
+from magvit2.training.scaling import Scalers, make_scalers
 
 _NAME = re.compile(r"step-(\d{8})")
 _TENSORS, _STATE = "state.safetensors", "state.json"
@@ -21,6 +24,7 @@ class TrainingState(NamedTuple):
     """What moves during a run besides the step: model, its average, the adversaries by name, and both optimizers.
 
     `network` is what runs the model: the model itself or, where processes share a batch, what averages its gradients.
+    `scalers` are switched off unless the arithmetic is float16.
     """
 
     network: nn.Module
@@ -29,22 +33,47 @@ class TrainingState(NamedTuple):
     optimizer: torch.optim.Optimizer
     adversaries: nn.ModuleDict
     adversary_optimizer: torch.optim.Optimizer | None
+    scalers: Scalers = make_scalers("fp32", "cpu")
 
 
 def save_checkpoint(folder: Path, step: int, state: TrainingState, keep: int) -> Path:
-    """Write the state before step `step` to a subfolder of `folder`; keep the latest `keep` of them."""
+    """Write the state before step `step` to a subfolder of `folder`; keep the latest `keep` of them.
+
+    Each is there as a whole or not at all, whenever the process is killed. Raises OutputError where it cannot be
+    written; the others are left as they are.
+    """
     target = folder / f"step-{step:08d}"
     partial = folder / f".{target.name}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    write_tensors(partial / _TENSORS, _tensors(state))
-    write_text(partial / _STATE, json.dumps({"step": step}))
-    if target.exists():
-        shutil.rmtree(target)
-    partial.rename(target)
-    for old in _checkpoints(folder)[:-keep]:
-        shutil.rmtree(old)
+    with errors_as_output(target):
+        tidy_checkpoints(folder, keep)  # first of all, as what is left takes space
+        try:
+            _write(partial, step, state)
+            if target.exists():
+                remove_folder(target)
+            partial.rename(target)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        tidy_checkpoints(folder, keep)
     return target
+
+
+def tidy_checkpoints(folder: Path, keep: int) -> None:
+    """Remove what a process that was killed left unfinished, and all but the latest `keep` checkpoints."""
+    remove_leftovers(folder)
+    for superfluous in [*folder.glob(".step-*.partial"), *_checkpoints(folder)[:-keep]]:
+        remove_folder(superfluous)
+
+
+@contextmanager
+def saying_what_is_saved(folder: Path) -> Iterator[None]:
+    """Add to an OutputError of the block what the run that lies in `folder` goes on from."""
+    try:
+        yield
+    except OutputError as error:
+        last = latest_checkpoint(folder / "checkpoints")
+        if last is None:
+            raise
+        raise OutputError(f"{error}; the same command goes on from step {checkpoint_step(last)}") from error
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
@@ -68,10 +97,17 @@ def load_checkpoint(checkpoint: Path, state: TrainingState) -> int:
         state.adversaries.load_state_dict(_below(tensors, "adversaries."))
         for name, optimizer in _optimizers(state).items():
             _load_optimizer(optimizer, _below(tensors, f"{name}."))
+        state.scalers.restore(header.get("scalers", {}))
         torch.set_rng_state(tensors["random"])
         return int(header["step"])
     except (OSError, ValueError, LookupError, RuntimeError) as error:
         raise FormatError(f"{checkpoint}: does not fit this run ({error}); start anew in another folder") from error
+
+
+def _write(partial: Path, step: int, state: TrainingState) -> None:
+    partial.mkdir(parents=True)
+    write_tensors(partial / _TENSORS, _tensors(state))
+    write_text(partial / _STATE, json.dumps({"step": step, "scalers": state.scalers.state()}))
 
 
 def _checkpoints(folder: Path) -> list[Path]:

@@ -13,7 +13,7 @@ import torch
 from magvit2.errors import TrainingError
 from magvit2.store import replacing, write_text
 from magvit2.tokenizer import Tokenizer, TokenizerConfig
-from magvit2.training.status import RunStatus, read_status
+from magvit2.training.status import RunStatus, read_status, stage_of
 
 MAX_FILE_MIB = 16
 _HEADER_BYTES = 128  # of a safetensors file for each tensor, roughly
@@ -37,6 +37,7 @@ def export_run(folder: Path, target: Path, facts: Mapping[str, Any]) -> list[Pat
     `model/` in bf16 (a model to evaluate, or to start from with `initial`), `training.json`, `metrics.jsonl`, the last
     `sample.png`, and `report.json` with the status of the run and `facts`. Each file is whole or not there.
     """
+    folder = stage_of(folder)
     Tokenizer.from_pretrained(folder / "model").save_pretrained(target / "model", dtype=torch.bfloat16)
     status = read_status(folder)
     report = {**_plain(status), "is_finished": status.is_finished, **facts}

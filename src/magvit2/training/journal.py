@@ -1,81 +1,89 @@
-"""The journal of a run: one JSON line for each logged step, a progress bar, sample pictures, and files left out."""
+"""The journal of a run: a JSON line for each logged step and each validation, samples, and files that were left out."""
 
 import json
-import sys
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import torch
 from jaxtyping import Float
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
 from magvit2.data.batches import Skipped
-from magvit2.data.frames import to_frames
+from magvit2.errors import MissingDependencyError, errors_as_output
 from magvit2.store import write_text
+from magvit2.training.board import Board
+from magvit2.training.display import Display
+from magvit2.training.samples import moving_sheet, still_sheet, write_video
 from magvit2.video import write_image
+
+VALIDATION = "validation"
+"""The `kind` of a validation's line; every other line is of a batch, and says of which kind."""
 
 
 class Journal:
-    """Writes `metrics.jsonl`, `skipped.jsonl` and `samples/` in a run's folder; shows a progress bar.
+    """Writes `metrics.jsonl`, `skipped.jsonl` and `samples/` in a run's folder, and shows what comes on standard error.
 
-    Where no terminal is, it shows lines.
+    Values and samples also go to a board, if there is one.
     """
 
-    def __init__(self, folder: Path, first_step: int, num_steps: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        first_step: int,
+        num_steps: int,
+        board: Board | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.folder = folder
         self._path, self._skipped_path = folder / "metrics.jsonl", folder / "skipped.jsonl"
         _keep_before(self._path, first_step)
         self._skipped = {line["path"] for line in _keep_before(self._skipped_path, first_step)}
-        self._next_step = first_step
-        console = Console(stderr=True)  # standard output is for results
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[status]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-        )
-        self._task = self._progress.add_task("training", total=num_steps, completed=first_step, status="")
-        self._clock = time.monotonic()
+        self._next_step, self._num_steps = first_step, num_steps
+        self._board = board
+        self._display = Display(first_step, num_steps, clock)
+        self._has_video = True
+        self._clock = clock
+        self._last_s = clock()
 
     def __enter__(self) -> Self:
-        self._progress.start()
-        self._clock = time.monotonic()
+        self._display.start()
+        self._last_s = self._clock()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        self._display.stop()
 
     def advance(self, step: int) -> None:
-        """Move the bar to a step that is done."""
-        self._progress.update(self._task, completed=step + 1)
+        """Show that a step is done."""
+        self._display.advance(step + 1)
 
-    def log(self, step: int, values: dict[str, float | str]) -> None:
-        """Write the values of a step, and the mean time of the steps since the last call."""
-        now, num_steps = time.monotonic(), step + 1 - self._next_step
-        line = {"step": step, **values, "step_s": round((now - self._clock) / num_steps, 4)}
-        self._clock, self._next_step = now, step + 1
-        with self._path.open("a") as file:
-            file.write(json.dumps(line) + "\n")
-        status = f"loss {values['loss']:.4f}  psnr {values['psnr']:.2f}"
-        self._progress.update(self._task, status=status)
-        if self._progress.disable:  # a log file instead of a terminal
-            sys.stderr.write(f"step {step}  {status}  {line['step_s']} s a step\n")
+    def log(self, step: int, kind: str, values: dict[str, float], code_share: float = math.nan) -> None:
+        """Write the values of a batch of a step, and the mean time of the steps since the last call.
+
+        `code_share` is only shown: how well the codebook was used of late.
+        """
+        now, num_steps = self._clock(), step + 1 - self._next_step
+        values = {**values, "step_s": round((now - self._last_s) / num_steps, 4)}
+        self._last_s, self._next_step = now, step + 1
+        self._write(step, kind, values)
+        codes = "" if math.isnan(code_share) else f"  codes {code_share:.0%}"
+        self._display.update(f"loss {values['loss']:.4f}  psnr {values['psnr']:.2f}{codes}")
+
+    def log_validation(self, step: int, values: dict[str, float], *, is_best: bool) -> None:
+        """Write and say what a validation after a step gave."""
+        self._write(step, VALIDATION, values)
+        best = ", the best so far" if is_best else ""
+        place = f"step {step + 1:,} of {self._num_steps:,}"
+        self._display.say(f"{place}: psnr {values['val_psnr']:.2f} dB on held-out items{best}", style="")
 
     def warn(self, step: int, message: str) -> None:
         """Say on standard error what was wrong at a step."""
-        text = f"step {step}: {message}"
-        self._progress.console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
+        self._display.say(f"step {step}: {message}")
 
     def skip(self, step: int, skipped: Sequence[Skipped]) -> None:
         """Name files that were left out at a step, each once in a run: on standard error and in `skipped.jsonl`."""
@@ -83,30 +91,49 @@ class Journal:
             if path in self._skipped:
                 continue
             self._skipped.add(path)
-            with self._skipped_path.open("a") as file:
+            with errors_as_output(self._skipped_path), self._skipped_path.open("a") as file:
                 file.write(json.dumps({"step": step, "path": path, "reason": reason}) + "\n")
             self.warn(step, f"{path}: {reason}; left out (files left out so far: {len(self._skipped)})")
 
-    def pictures(self, step: int, originals: Float[Tensor, "b 3 T H W"], decoded: Float[Tensor, "b 3 T H W"]) -> None:
-        """Write one picture: each clip's first, middle and last frames, originals above what was decoded."""
-        write_image(self.folder / "samples" / f"step-{step:08d}.png", to_frames(_sheet(originals, decoded))[0])
+    def samples(
+        self, step: int, kind: str, originals: Float[Tensor, "b 3 T H W"], decoded: Float[Tensor, "b 3 T H W"]
+    ) -> None:
+        """Write samples of a step: a picture and, of clips, a video, which needs PyAV; without it that is said once."""
+        sheet, path = moving_sheet(originals, decoded), self.folder / "samples" / f"step-{step + 1:08d}"
+        picture = still_sheet(sheet, len(originals))
+        write_image(path.with_suffix(".png"), picture)
+        if self._board is not None:
+            self._board.picture(step, f"{kind}/samples", picture)
+        if len(sheet) == 1:
+            return
+        if self._board is not None:
+            self._board.clip(step, f"{kind}/clips", sheet)
+        if self._has_video:
+            try:
+                write_video(path.with_suffix(".mp4"), sheet)
+            except MissingDependencyError as error:
+                self._has_video = False
+                self.warn(step, f"no videos in samples ({error})")
+
+    def _write(self, step: int, kind: str, values: dict[str, float]) -> None:
+        with errors_as_output(self._path), self._path.open("a") as file:
+            file.write(json.dumps({"step": step, "kind": kind, **values}) + "\n")
+        if self._board is not None:
+            self._board.scalars(step, kind, values)
+
+
+def read_journal(path: Path) -> list[dict[str, Any]]:
+    """Return the whole lines of a file that a journal has written; the last may be cut where the run was killed."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("}\n")]
 
 
 def _keep_before(path: Path, step: int) -> list[dict[str, Any]]:
     """Drop the lines that an interrupted run wrote beyond its checkpoint; return those that stay."""
     if not path.exists():
         return []
-    lines = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("}\n")]  # whole ones
-    kept = [(line, values) for line in lines if (values := json.loads(line))["step"] < step]
-    write_text(path, "".join(line for line, _ in kept))
-    return [values for _, values in kept]
-
-
-def _sheet(originals: Tensor, decoded: Tensor) -> Tensor:
-    last = originals.shape[2] - 1
-    picks = sorted({0, last // 2, last})
-    columns = []
-    for original, other in zip(originals, decoded, strict=True):
-        pair = torch.cat([original[:, picks], other[:, picks].clamp(-1, 1).to(original)], dim=2)
-        columns.append(torch.cat(list(pair.unbind(dim=1)), dim=2))
-    return torch.cat(columns, dim=2)[:, None]
+    kept = [line for line in read_journal(path) if line["step"] < step]
+    write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
+    return kept

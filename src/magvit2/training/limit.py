@@ -17,8 +17,8 @@ class TimeLimit:
     """Says at the end of each step whether it is time to save and stop, so that the process ends within `seconds`.
 
     `spent_s` are those that the process has had already. What is kept free is the longest step of late, without the
-    very first, twice the last save (a twentieth of the limit before there was one), and up to 8 seconds for workers and
-    interpreter to end. Without `seconds` it is never time. Raises ConfigError for 0 or less.
+    very first, twice the last save (a twentieth of the limit before there was one), the last validation, and up to 8
+    seconds for workers and interpreter to end. Without `seconds` it is never time. Raises ConfigError for 0 or less.
     """
 
     def __init__(
@@ -31,6 +31,7 @@ class TimeLimit:
         self._last_s: float | None = None
         self._longest_step_s = 0.0
         self._save_s = 0.025 * (seconds or 0.0)
+        self._validation_s = 0.0
         self._closing_s = min(8.0, 0.1 * (seconds or 0.0))
 
     def is_reached(self) -> bool:
@@ -39,7 +40,17 @@ class TimeLimit:
         step_s = 0.0 if self._last_s is None else now - self._last_s
         self._longest_step_s = max(step_s, _FORGETTING * self._longest_step_s)
         self._last_s = now
-        return now + self._longest_step_s + 2 * self._save_s + self._closing_s >= self._end_s
+        needed_s = self._longest_step_s + self._validation_s + 2 * self._save_s + self._closing_s
+        return now + needed_s >= self._end_s
+
+    @contextmanager
+    def validating(self) -> Iterator[None]:
+        """Time the block, which validates: it is no part of a step."""
+        start_s = self._clock()
+        yield
+        self._validation_s = self._clock() - start_s
+        if self._last_s is not None:
+            self._last_s += self._validation_s
 
     @contextmanager
     def saving(self) -> Iterator[None]:

@@ -19,8 +19,11 @@ from magvit2.losses import Distance, open_perceptual, perceptual_loss, pick_fram
 from magvit2.quantizers import Quantized
 from magvit2.tokenizer import Tokenizer
 from magvit2.training.checkpoint import TrainingState
+from magvit2.training.compilation import compile_networks
 from magvit2.training.config import TokenizerTraining
 from magvit2.training.distributed import mean_over_ranks, rank, world_size
+
+_LOW_PRECISION = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 _CHANCE = 1
 """Tells this module's draws from those of the data, which come from (seed, step) too."""
@@ -85,7 +88,7 @@ class Objective:
         """Return the pass of clips 0..255 through the model, with the generator's terms."""
         device = state.model.device
         clips = to_range(clips_u8, device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
+        with self._autocast(device):
             bits = None if draws.num_bits is None else draws.num_bits.to(device)
             decoded, quantized = state.network(clips, bits)
             terms, values = self._own_terms(step, decoded, clips, quantized, state.model.quantizer.code_size)
@@ -100,8 +103,13 @@ class Objective:
 
     def judge(self, step: int, done: Pass, judge: Adversary) -> DiscriminatorTerms:
         """Return the discriminator's terms of a pass."""
-        with torch.autocast(done.clips.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
+        with self._autocast(done.clips.device):
             return judge.discriminator_terms(done.clips, done.decoded.float(), step, mean_over_ranks=mean_over_ranks)
+
+    def _autocast(self, device: torch.device) -> torch.autocast:
+        """Return a block in which networks compute as `precision` says."""
+        dtype = _LOW_PRECISION.get(self.config.precision)
+        return torch.autocast(device.type, dtype, enabled=dtype is not None)
 
     def _own_terms(
         self, step: int, decoded: Tensor, clips: Tensor, quantized: Quantized, code_size: float | None
@@ -116,10 +124,16 @@ class Objective:
 def make_objective(config: TokenizerTraining, nets: Path | None, device: str) -> Objective:
     """Return the objective of a training, its perceptual network read from the folder `nets`.
 
-    Raises MissingNetworkError where its file is not there, FormatError where it is another.
+    Raises MissingNetworkError where its file is not there, FormatError where it is another, TrainingError where it is
+    to be compiled and cannot be.
     """
     distance = open_perceptual(config.perceptual, nets)
-    return Objective(config, None if distance is None else distance.to(device))
+    if distance is None:
+        return Objective(config, None)
+    distance = distance.to(device)
+    if config.compile:
+        compile_networks([distance], device, len(config.batches))
+    return Objective(config, distance)
 
 
 def make_adversaries(config: TokenizerTraining) -> nn.ModuleDict:
@@ -159,16 +173,16 @@ def to_range(clips_u8: UInt8[Tensor, "b 3 T H W"], device: torch.device) -> Floa
     return clips.contiguous(memory_format=torch.channels_last_3d)
 
 
-def last_layer_norms(model: Tokenizer, terms: dict[str, Tensor]) -> dict[str, Tensor]:
+def last_layer_norms(model: Tokenizer, done: Pass, scale: float = 1.0) -> dict[str, Tensor]:
     """Return each weighted term's gradient norm at the decoder's last layer: how strongly it pulls at the pixels.
 
-    Terms that do not reach the decoder are left out. The graph stays.
+    Terms that do not see the pixels are left out. The graph stays. Gradients are `scale` times larger on their way.
     """
-    weight = model.decoder.head.weight
     norms = {}
-    for name, term in terms.items():
+    for name, term in done.terms.items():
         if term.requires_grad:
-            (gradient,) = torch.autograd.grad(term, weight, retain_graph=True, allow_unused=True)
-            if gradient is not None:
-                norms[name] = gradient.float().norm()
+            (pixels,) = torch.autograd.grad(scale * term, done.decoded, retain_graph=True, allow_unused=True)
+            if pixels is not None:
+                (gradient,) = torch.autograd.grad(done.decoded, model.decoder.head.weight, pixels, retain_graph=True)
+                norms[name] = gradient.float().norm() / scale
     return norms

@@ -73,6 +73,7 @@ class MuonAdamW(torch.optim.AdamW):
         state, gradient = self.state[parameter], parameter.grad
         assert gradient is not None
         if not state:
+            state["step"] = torch.tensor(0.0)  # AdamW looks for it in every state that it loads
             state["momentum"] = torch.zeros_like(parameter)
         average = state["momentum"].lerp_(gradient, 1 - self._momentum)
         matrix = gradient.lerp(average, self._momentum).flatten(1)  # Nesterov's look ahead

@@ -1,7 +1,8 @@
 """One step of a tokenizer's training: both sides' gradients at the same parameters, then both optimizers.
 
 A batch is computed in equal parts whose gradients are averaged. Where something is not finite nothing moves: the step
-is left out, and its report says what was to blame.
+is left out, and its report says what was to blame. Gradients that were only scaled too high for float16 are nobody's
+fault: nothing moves either, their norm is left out of the report, and the scale falls.
 """
 
 import contextlib
@@ -58,18 +59,19 @@ def train_step(
         with contextlib.nullcontext() if number == num_parts else without_averaging(state.network):
             parts.append(_compute(step, *cut, state, judge, objective, in_detail=in_detail))
     values = {name: torch.stack([part.values[name] for part in parts]).mean() for name in parts[0].values}
-    values["grad_norm"] = _clip(state.model, objective.config.optimizer)
-    if judge is not None:
-        average_gradients(judge)
-        values["judge_grad_norm"] = _clip(judge, objective.config.discriminator_optimizer)
+    values |= _finish_gradients(state, judge, objective)
     means = mean_over_ranks(torch.stack(list(values.values())))
     numbers = dict(zip(values, means.tolist(), strict=True))
-    problem = _problem(numbers)
     quantized = Quantized(*(_joined(pieces) for pieces in zip(*(part.quantized for part in parts), strict=True)))
     if in_detail or isinstance(state.model.quantizer, VQ):
         quantized = Quantized(*(gather(tensor) for tensor in quantized))
-    if not problem:
+    if not _problem(numbers):
         _move(step, state, judge, quantized, values, objective)
+    overflows = state.scalers.settle(numbers, judged=judge is not None)
+    numbers = {name: number for name, number in numbers.items() if name not in overflows}
+    problem = _problem(numbers)
+    if in_detail:
+        numbers |= state.scalers.values()
     clips, decoded = _joined([part.clips for part in parts]), _joined([part.decoded for part in parts])
     return StepReport(clips, decoded, quantized, numbers, problem)
 
@@ -115,11 +117,12 @@ def _compute(
     done = objective.forward(step, clips_u8, draws, state, judge)
     values = {"loss": done.total, **done.values}
     if in_detail:
-        values |= {f"pull_{name}": norm for name, norm in last_layer_norms(state.model, done.terms).items()}
-    (done.total * share).backward()
+        norms = last_layer_norms(state.model, done, state.scalers.own.get_scale())
+        values |= {f"pull_{name}": norm for name, norm in norms.items()}
+    state.scalers.own.scale(done.total * share).backward()
     if judge is not None:
         verdict = objective.judge(step, done, judge)
-        (verdict.total * share).backward()
+        state.scalers.judge.scale(verdict.total * share).backward()
         values |= _judge_values(verdict)
     return _Part(
         done.clips,
@@ -133,6 +136,17 @@ def _judge_values(verdict: DiscriminatorTerms) -> dict[str, Tensor]:
     values = {"judge_loss": verdict.total, "lecam": verdict.lecam}
     values |= {"real_logit": verdict.real_mean, "fake_logit": verdict.fake_mean}
     return values if verdict.r1 is None else {**values, "r1": verdict.r1}
+
+
+def _finish_gradients(state: TrainingState, judge: Adversary | None, objective: Objective) -> dict[str, Tensor]:
+    """Make both sides' gradients those of the whole batch, without scales, and clipped; return their norms before."""
+    state.scalers.own.unscale_(state.optimizer)
+    norms = {"grad_norm": _clip(state.model, objective.config.optimizer)}
+    if judge is not None and state.adversary_optimizer is not None:
+        average_gradients(judge)
+        state.scalers.judge.unscale_(state.adversary_optimizer)
+        norms["judge_grad_norm"] = _clip(judge, objective.config.discriminator_optimizer)
+    return norms
 
 
 def _clip(side: nn.Module, settings: OptimizerConfig) -> Tensor:
@@ -157,9 +171,9 @@ def _move(
     objective: Objective,
 ) -> None:
     """Let both optimizers and everything that follows them take the step."""
-    state.optimizer.step()
+    state.scalers.own.step(state.optimizer)
     if judge is not None and state.adversary_optimizer is not None:
-        state.adversary_optimizer.step()
+        state.scalers.judge.step(state.adversary_optimizer)
         judge.update(values["real_logit"], values["fake_logit"])
     if isinstance(state.model.quantizer, VQ) and objective.config.trained == "all":
         state.model.quantizer.update(quantized)

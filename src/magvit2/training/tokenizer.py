@@ -2,10 +2,9 @@
 
 import contextlib
 import copy
-import dataclasses
 import json
-import math
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -14,27 +13,38 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Subset
 
+from magvit2.adversarial import Adversary
 from magvit2.data.batches import Batch, TrainingBatches
-from magvit2.data.items import find_items
-from magvit2.errors import Magvit2Error, TrainingError
-from magvit2.metrics import CodeUsage
+from magvit2.data.items import Found, find
+from magvit2.errors import Magvit2Error, TrainingError, errors_as_output
 from magvit2.schema import read_json, to_dict
-from magvit2.store import write_text
+from magvit2.store import remove_leftovers, write_text
 from magvit2.tokenizer import Tokenizer, inflate, is_inflatable
-from magvit2.tokens import TokenSpace
-from magvit2.training.checkpoint import TrainingState, latest_checkpoint, load_checkpoint, save_checkpoint
+from magvit2.tokenizer.networks import recompute_activations
+from magvit2.training.board import check_board
+from magvit2.training.checkpoint import (
+    TrainingState,
+    latest_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+    saying_what_is_saved,
+    tidy_checkpoints,
+)
+from magvit2.training.compilation import compile_networks
 from magvit2.training.config import TokenizerTraining
 from magvit2.training.distributed import any_rank, data_parallel, joined, rank, wait_for_all, world_size
 from magvit2.training.guard import BadSteps
 from magvit2.training.interruption import Interruption
-from magvit2.training.journal import Journal
 from magvit2.training.limit import TimeLimit
 from magvit2.training.objective import make_adversaries, make_objective
 from magvit2.training.optimizers import make_optimizer
-from magvit2.training.step import StepReport, train_step
+from magvit2.training.record import Record, is_logged, open_record
+from magvit2.training.scaling import make_scalers
+from magvit2.training.status import PRETRAINING, read_status
+from magvit2.training.step import train_step
 
-# What may change from one start of a run to the next: no batch depends on it.
-_FREE = ("num_workers",)
+# What may change from one start of a run to the next: no step depends on it.
+_FREE = ("num_workers", "checkpoint_activations", "validate_every", "tensorboard")
 
 
 def train_tokenizer(
@@ -52,14 +62,22 @@ def train_tokenizer(
     A run that was interrupted goes on from its last checkpoint, exactly: the same losses as if it had not been. The
     first SIGINT or SIGTERM writes one at the end of the step, and ends in KeyboardInterrupt. So does `time_limit`, but
     it returns the model as it stands: `read_status(folder)` says how far it came. `on_save` is called after each save.
-    `nets` is the folder of the perceptual network, where the configuration names one.
+    `nets` is the folder of the perceptual network, where the configuration names one. A pretraining comes first, in the
+    folder's `pretraining`.
 
     Under torchrun each process takes its share of every batch, and together they do what one would with all of it;
     `device` "cuda" is then each one's own. Raises TrainingError where the folder holds another run, where the processes
     cannot share a batch evenly, or where the loss is not finite for too many steps, and MissingNetworkError.
     """
-    with joined(device) as own_device:
-        return _train(config, source, folder, own_device, time_limit or TimeLimit(), on_save, nets)
+    limit = time_limit or TimeLimit()
+    with saying_what_is_saved(folder), joined(device) as own_device:
+        _check_shares(config)
+        stage = config.image_stage
+        if stage is not None and latest_checkpoint(folder / "checkpoints") is None:
+            model = _train(stage, source, folder / PRETRAINING, own_device, limit, on_save, nets)
+            if not read_status(folder / PRETRAINING).is_finished:
+                return model
+        return _train(config, source, folder, own_device, limit, on_save, nets)
 
 
 def _train(
@@ -72,23 +90,33 @@ def _train(
     nets: Path | None,
 ) -> Path:
     _check_shares(config)
-    batches = TrainingBatches(find_items(source), config.batches, config.num_steps, config.seed)
+    if config.tensorboard:
+        check_board()
+    found = find(source, hold_out=True)
+    batches = TrainingBatches(found.items, config.batches, config.num_steps, config.seed)
     checkpoint = latest_checkpoint(folder / "checkpoints")
-    state = start(dataclasses.replace(config, initial=None) if checkpoint else config, device)
+    state = start(config, device, None if checkpoint else initial_of(config, folder))
     objective = make_objective(config, nets, device)
     if rank() == 0:
         _claim(folder, config)
     wait_for_all()
     first_step = load_checkpoint(checkpoint, state) if checkpoint else 0
     guard = BadSteps(config.max_bad_steps, folder / "checkpoints")
-    with _journal(folder, first_step, config.num_steps) as journal, Interruption() as interruption:
+    recording: AbstractContextManager[Record | None] = contextlib.nullcontext()
+    if rank() == 0:
+        _tell(source, found)
+        recording = open_record(folder, source, found.items, config, first_step, device)
+    with recording as record, Interruption() as interruption:
         for step, batch in enumerate(_loader(batches, config, first_step, device), first_step):
             batch = batch._replace(clips_u8=batch.clips_u8.chunk(world_size())[rank()])
-            report = train_step(step, batch, state, objective, in_detail=_is_logged(step, config))
+            report = train_step(step, batch, state, objective, in_detail=is_logged(step, config))
             is_last = step + 1 == config.num_steps
             guard.check(step, report.problem, is_last=is_last)
-            if journal is not None:
-                _note(step, batch, report, state, config, journal)
+            if record is not None:
+                record.note(step, batch, report, state.optimizer.param_groups[0]["lr"])
+                if guard.is_sound and record.is_validated(step):
+                    with limit.validating():
+                        record.validate(step, state.average)
             is_interrupted = any_rank(interruption.is_requested, state.model.device)
             must_stop = any_rank(limit.is_reached(), state.model.device) or is_interrupted
             is_due = is_last or must_stop or (step + 1) % config.checkpoint_every == 0
@@ -102,9 +130,10 @@ def _train(
     return folder / "model"
 
 
-def _journal(folder: Path, first_step: int, num_steps: int) -> AbstractContextManager[Journal | None]:
-    """Return the journal, which the first process keeps."""
-    return Journal(folder, first_step, num_steps) if rank() == 0 else contextlib.nullcontext()
+def _tell(source: Path, found: Found) -> None:
+    """Say on standard error what is trained on, and what is held out."""
+    held_out = f", {found.num_held_out:,} held out" if found.num_held_out else ""
+    sys.stderr.write(f"{source}: {len(found.items):,} items to train on{held_out} ({found.scope})\n")
 
 
 def _save(
@@ -122,6 +151,8 @@ def _save(
 def _claim(folder: Path, config: TokenizerTraining) -> None:
     """Write the run's configuration, or make sure that the run that lies there has the same."""
     path = folder / "training.json"
+    if folder.exists() and not folder.is_dir():
+        raise TrainingError(f"{folder}: is a file; give a folder for the run")
     if path.exists():
         theirs, ours = to_dict(read_json(TokenizerTraining, path)), to_dict(config)
         changed = [key for key in ours if theirs[key] != ours[key] and key not in _FREE]
@@ -130,6 +161,10 @@ def _claim(folder: Path, config: TokenizerTraining) -> None:
                 f"{folder} holds a run with other settings (it differs in {', '.join(changed)}); resume with those, or "
                 "give another folder"
             )
+    with errors_as_output(folder):
+        for place in (folder, folder / "samples"):
+            remove_leftovers(place)
+        tidy_checkpoints(folder / "checkpoints", config.keep_checkpoints)
     write_text(path, json.dumps(to_dict(config), indent=2) + "\n")
 
 
@@ -144,28 +179,44 @@ def _check_shares(config: TokenizerTraining) -> None:
             )
 
 
-def start(config: TokenizerTraining, device: str) -> TrainingState:
+def initial_of(config: TokenizerTraining, folder: Path) -> str | None:
+    """Return what names the model that a run in `folder` starts from; None where it starts from chance."""
+    return config.initial if config.pretraining is None else str(folder / PRETRAINING / "model")
+
+
+def start(config: TokenizerTraining, device: str, initial: str | None = None) -> TrainingState:
     """Return the state before the first step. Raises TrainingError for an initial model of another shape."""
     torch.manual_seed(config.seed)
-    model = _initial_model(config).to(device)
+    model = _initial_model(config, initial).to(device)
     average = copy.deepcopy(model).eval().requires_grad_(False)
     if config.trained == "decoder":
         model.encoder.requires_grad_(False)
     adversaries = make_adversaries(config).to(device)
     judging = make_optimizer(adversaries, config.discriminator_optimizer) if adversaries else None
-    return TrainingState(
-        data_parallel(model), model, average, make_optimizer(model, config.optimizer), adversaries, judging
-    )
+    _adapt(config, model, adversaries, device)
+    optimizer, scalers = make_optimizer(model, config.optimizer), make_scalers(config.precision, device)
+    return TrainingState(data_parallel(model), model, average, optimizer, adversaries, judging, scalers)
 
 
-def _initial_model(config: TokenizerTraining) -> Tokenizer:
-    if config.initial is None:
+def _adapt(config: TokenizerTraining, model: Tokenizer, adversaries: nn.ModuleDict, device: str) -> None:
+    """Make the networks that learn compute as asked; their average, a copy, stays as it is."""
+    if config.checkpoint_activations:
+        recompute_activations(model)
+    if config.compile:
+        judges = [adversary.discriminator for adversary in adversaries.values() if isinstance(adversary, Adversary)]
+        compile_networks([model, *judges], device, len(config.batches))
+
+
+def _initial_model(config: TokenizerTraining, initial: str | None) -> Tokenizer:
+    if initial is None:
         return Tokenizer(config.model)
-    model = Tokenizer.from_pretrained(config.initial)
+    model = Tokenizer.from_pretrained(initial)
     if is_inflatable(model.config, config.model):
         model = inflate(model, config.model)
     if model.config != config.model:
-        raise TrainingError(f"{config.initial} has another shape than the recipe's model: {model.config}")
+        theirs, ours = to_dict(model.config), to_dict(config.model)
+        wrong = [f"model.{key} is {theirs[key]!r}, not {ours[key]!r}" for key in ours if theirs[key] != ours[key]]
+        raise TrainingError(f"{initial} has another shape than the recipe's model: its {', '.join(wrong)}")
     return model.train()
 
 
@@ -196,37 +247,3 @@ def _quiet_worker(_: int) -> None:
     """One thread for each worker, and an interrupt is the trainer's to handle."""
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _note(
-    step: int, batch: Batch, report: StepReport, state: TrainingState, config: TokenizerTraining, journal: Journal
-) -> None:
-    """Write of a step what the journal is to have."""
-    journal.advance(step)
-    journal.skip(step, batch.skipped)
-    if report.problem:
-        journal.warn(step, f"{report.problem}: the step is left out")
-    elif _is_logged(step, config):
-        journal.log(step, {"kind": batch.kind, **_journal_values(report, state, config.model.space)})
-    if (step + 1) % config.sample_every == 0 or step + 1 == config.num_steps:
-        journal.pictures(step + 1, report.clips[:8], report.decoded[:8])
-
-
-def _is_logged(step: int, config: TokenizerTraining) -> bool:
-    """Whether a step has a line in the journal: every `log_every`-th, and the last."""
-    return step % config.log_every == 0 or step + 1 == config.num_steps
-
-
-def _journal_values(report: StepReport, state: TrainingState, space: TokenSpace) -> dict[str, float]:
-    """Return what a line of the journal says of a step."""
-    values = dict(report.values)
-    usage = CodeUsage(space)
-    usage.add(report.quantized.ids)
-    return {
-        "loss": values.pop("loss"),
-        "psnr": -10 * math.log10(max(values.pop("reconstruction"), 1e-12)),
-        **values,
-        "least_digit_entropy": usage.digit_entropies.min().item(),
-        "distinct_ids": usage.num_distinct / usage.num_tokens,
-        "lr": state.optimizer.param_groups[0]["lr"],
-    }

@@ -13,11 +13,13 @@ from magvit2.video.images import decode_image, read_image, write_image
 from magvit2.video.paths import is_image, is_media
 from magvit2.video.probe import MediaInfo, probe
 from magvit2.video.reader import FrameReader, open_media, read_clip
+from magvit2.video.stretch import Stretch
 from magvit2.video.writer import VideoWriter
 
 __all__ = [
     "FrameReader",
     "MediaInfo",
+    "Stretch",
     "VideoWriter",
     "decode_image",
     "is_image",

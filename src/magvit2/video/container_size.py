@@ -1,8 +1,9 @@
 """Is a file as long as it says? Containers that state their own length tell a cut copy from a whole one."""
 
 import os
-from pathlib import Path
 from typing import BinaryIO
+
+from magvit2.video.stretch import Medium
 
 _EBML_HEADER = b"\x1a\x45\xdf\xa3"
 _MATROSKA_SEGMENT = b"\x18\x53\x80\x67"
@@ -10,13 +11,13 @@ _UNKNOWN_RIFF_SIZES = (0, 0xFFFFFFFF)  # written by programs that cannot go back
 _GIF_TRAILER, _GIF_IMAGE, _GIF_EXTENSION = b"\x3b", b"\x2c", b"\x21"
 
 
-def is_cut_short(path: Path) -> bool:
+def is_cut_short(path: Medium) -> bool:
     """Return True when an MP4, Matroska/WebM, RIFF (AVI, WebP) or GIF file ends before its own structure does.
 
     Raw streams and MPEG-TS say nothing of their length: never True.
     """
     with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
+        size = _size(file)
         head = file.read(12)
         if head[:4] == b"RIFF":
             length = int.from_bytes(head[4:8], "little")
@@ -24,15 +25,23 @@ def is_cut_short(path: Path) -> bool:
         if head[:4] == _EBML_HEADER:
             return size < (_matroska_end(file) or 0)
         if head[:4] == b"GIF8":
-            return size < _gif_end(file)
+            return size < _gif_end(file, size)
         return head[4:8] == b"ftyp" and size < _mp4_boxes(file, size)[1]
 
 
-def lacks_mp4_index(path: Path) -> bool:
+def lacks_mp4_index(path: Medium) -> bool:
     """Return True for an MP4 without its index (moov): a recording that was not finished, or a copy cut before it."""
     with path.open("rb") as file:
+        size = _size(file)
         head = file.read(8)
-        return head[4:8] == b"ftyp" and b"moov" not in _mp4_boxes(file, os.fstat(file.fileno()).st_size)[0]
+        return head[4:8] == b"ftyp" and b"moov" not in _mp4_boxes(file, size)[0]
+
+
+def _size(file: BinaryIO) -> int:
+    """Return the length of a file that was just opened, in bytes."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    return size
 
 
 def _mp4_boxes(file: BinaryIO, size: int) -> tuple[set[bytes], int]:
@@ -51,7 +60,7 @@ def _mp4_boxes(file: BinaryIO, size: int) -> tuple[set[bytes], int]:
     return types, position
 
 
-def _gif_end(file: BinaryIO) -> int:
+def _gif_end(file: BinaryIO, size: int) -> int:
     """Return where a GIF's last block ends, or would end (GIF89a, 15-27); a missing trailer does no harm."""
     file.seek(10)
     _skip(file, 2 + _colour_table_bytes(file.read(1)))
@@ -65,7 +74,7 @@ def _gif_end(file: BinaryIO) -> int:
             break
         while length := int.from_bytes(file.read(1) or b"\xff"):
             _skip(file, length)
-            if file.tell() > os.fstat(file.fileno()).st_size:
+            if file.tell() > size:
                 break
     return file.tell()
 

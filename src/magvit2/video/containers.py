@@ -5,6 +5,7 @@ from pathlib import Path
 from magvit2.errors import MediaError
 from magvit2.video.container_size import lacks_mp4_index
 from magvit2.video.doors import InputContainer, VideoStream, load_av
+from magvit2.video.stretch import Medium
 
 _EXPECTED = "expected MP4, MOV, MKV, WebM, AVI, GIF or raw H.264 with at least one frame"
 # FFmpeg also reads playlists, which name other files, and draws text files as terminals: neither is a video here.
@@ -13,11 +14,12 @@ _OPTIONS = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "file"}
 _MAX_SMALL_PIXELS = 352 * 288
 
 
-def open_container(path: Path) -> tuple[InputContainer, VideoStream]:
+def open_container(path: Medium) -> tuple[InputContainer, VideoStream]:
     """Return an open container and its first video stream that is not cover art. Raises MediaError."""
     av = load_av()
     try:
-        container = av.open(str(path.absolute()), mode="r", container_options=_OPTIONS, metadata_errors="replace")
+        file = str(path.absolute()) if isinstance(path, Path) else path.open()
+        container = av.open(file, mode="r", container_options=_OPTIONS, metadata_errors="replace")
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise MediaError(f"{path}: {_why_unreadable(path, error)}") from None
     stream = next((stream for stream in container.streams.video if _is_decodable_video(stream)), None)
@@ -36,7 +38,7 @@ def _is_decodable_video(stream: VideoStream) -> bool:
     return context is not None and not is_cover_art
 
 
-def _why_unreadable(path: Path, error: Exception) -> str:
+def _why_unreadable(path: Medium, error: Exception) -> str:
     if isinstance(error, PermissionError):
         return "permission denied; make it readable for this user"
     if lacks_mp4_index(path):

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from fractions import Fraction
-from pathlib import Path
 
 from magvit2.errors import MediaError
 from magvit2.video.containers import open_container
 from magvit2.video.doors import AvPacket, VideoFrame, errors_as_media, load_av
+from magvit2.video.stretch import Medium
 from magvit2.video.timing import Timing, read_timing
 
 _ADVICE = "copy or download it again, or ask for fewer frames"
@@ -15,7 +15,7 @@ _ADVICE = "copy or download it again, or ask for fewer frames"
 class OpenVideo:
     """A video file, its first true video stream (not cover art), its timing. Raises MediaError when it is no video."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Medium) -> None:
         self.path = path
         self.container, self.stream = open_container(path)
         try:

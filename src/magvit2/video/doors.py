@@ -8,7 +8,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from magvit2.errors import Magvit2Error, MediaError, MissingDependencyError
+from magvit2.errors import DISK_ERRORS, Magvit2Error, MediaError, MissingDependencyError, errors_as_output
+from magvit2.video.stretch import Medium
 
 if TYPE_CHECKING:
     from av import VideoFrame as VideoFrame
@@ -51,7 +52,7 @@ def load_pillow() -> ModuleType:
 
 
 @contextmanager
-def errors_as_media(name: str | Path, problem: str) -> Iterator[None]:
+def errors_as_media(name: str | Medium, problem: str) -> Iterator[None]:
     """Turn whatever a codec library raises inside the block into one line: `MediaError("NAME: PROBLEM (cause)")`.
 
     The libraries' plug-ins raise nearly every built-in exception on damaged input (struct, zlib, index, syntax errors),
@@ -65,7 +66,23 @@ def errors_as_media(name: str | Path, problem: str) -> Iterator[None]:
         raise MediaError(f"{name}: {problem} ({_cause(error)})") from None
 
 
+@contextmanager
+def errors_in_writing(path: Path) -> Iterator[None]:
+    """Turn a failure to write in the block into one line about `path`: the disk's into OutputError, others as above.
+
+    Encoders too refuse what they cannot do with the system's errors.
+    """
+    with errors_as_media(path, "cannot be written"):
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in DISK_ERRORS:
+                raise
+            with errors_as_output(path):
+                raise
+
+
 def _cause(error: Exception) -> str:
     """Return a library's error on one line, without file names (ours stands in front of it)."""
-    text = str(getattr(error, "strerror", None) or error).split(" '/")[0]
+    text = str(getattr(error, "strerror", None) or error).split(" '/")[0].split(" <_io.")[0]
     return " ".join(text.split())[:120] or type(error).__name__

@@ -15,12 +15,13 @@ from magvit2.video.doors import PillowImage, errors_as_media, load_pillow
 from magvit2.video.images import NOT_AN_IMAGE, display_rotation, has_alpha, read_image, stored_bits, to_rgb
 from magvit2.video.info import MediaInfo
 from magvit2.video.paths import check_file, frame_files
+from magvit2.video.stretch import Medium
 
 
 class ImageSource:
     """A still image (one frame at time 0) or an animated WebP, from frame `start` on; pixels are read in `frames`."""
 
-    def __init__(self, path: Path, start: int = 0) -> None:
+    def __init__(self, path: Medium, start: int = 0) -> None:
         """Open an image. Raises MediaError when it is none, is cut short, or has no frame number `start`."""
         check_file(path)
         self._path, self._start = path, start
@@ -31,7 +32,7 @@ class ImageSource:
         if start >= num_frames:
             raise MediaError(f"{path}: frame {start} was asked for; the last one is frame {num_frames - 1}")
         with errors_as_media(path, NOT_AN_IMAGE):
-            self._image: PillowImage = load_pillow().Image.open(path)
+            self._image: PillowImage = load_pillow().Image.open(path if isinstance(path, Path) else path.open())
             try:
                 self.info = self._info(num_frames)
             except BaseException:
@@ -58,7 +59,7 @@ class ImageSource:
         rotation = display_rotation(image)
         width, height = image.size[::-1] if rotation in (90, 270) else image.size
         return MediaInfo(
-            path=self._path,
+            path=Path(str(self._path)),
             kind="video" if num_frames > 1 else "image",
             width=width,
             height=height,
@@ -107,7 +108,7 @@ class FolderSource:
         return replace(first.info, path=path, kind="frames", num_frames=len(self._files), fps=self._fps)
 
 
-def webp_durations_s(path: Path) -> list[Fraction]:
+def webp_durations_s(path: Medium) -> list[Fraction]:
     """Return how long each frame of an animated WebP is shown, in seconds; an empty list for any other file.
 
     Chunk ANMF of the container: 12 bytes of position and size, then the duration in ms (24 bits). As in browsers, a

@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from magvit2.errors import InputError, MediaError
 from magvit2.video.atomic import replaced_on_success
 from magvit2.video.colour import over_black
-from magvit2.video.doors import PillowImage, errors_as_media, load_pillow
+from magvit2.video.doors import PillowImage, errors_as_media, errors_in_writing, load_pillow
 from magvit2.video.paths import check_file
 
 NOT_AN_IMAGE = "not an image that can be read; expected PNG, JPEG, WebP, BMP, TIFF or PPM"
@@ -74,7 +74,8 @@ def stored_bits(image: PillowImage) -> int:
 def write_image(path: str | os.PathLike[str], frame_u8: UInt8[np.ndarray, "H W 3"]) -> None:
     """Write an RGB frame as PNG, JPEG (quality 95) or WebP (lossless), by the name's ending; whole or not at all.
 
-    Raises MediaError where the name's ending is another or the file cannot be written, InputError for a wrong frame.
+    Raises MediaError where the name's ending is another or the file cannot be written, OutputError where the disk is
+    full or read-only, InputError for a wrong frame.
     """
     path = Path(path)
     options = _SAVE_OPTIONS.get(path.suffix.lower())
@@ -82,8 +83,10 @@ def write_image(path: str | os.PathLike[str], frame_u8: UInt8[np.ndarray, "H W 3
         raise MediaError(f"{path}: cannot write '{path.suffix}' images; expected {', '.join(_SAVE_OPTIONS)}")
     check_frame(frame_u8)
     image = load_pillow().Image.fromarray(frame_u8)
-    with replaced_on_success(path) as partial, errors_as_media(path, "cannot be written"):
-        image.save(partial, **options)
+    encoded = io.BytesIO()  # Pillow itself does not notice that a disk took a part of a file only
+    with replaced_on_success(path) as partial, errors_in_writing(path):
+        image.save(encoded, **options)
+        partial.write_bytes(encoded.getbuffer())
 
 
 def check_frame(frame_u8: np.ndarray) -> None:

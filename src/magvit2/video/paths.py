@@ -6,6 +6,7 @@ import stat
 from pathlib import Path
 
 from magvit2.errors import MediaError
+from magvit2.video.stretch import Medium, Stretch
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"})
 VIDEO_SUFFIXES = frozenset({".264", ".h264", ".avc", ".265", ".h265", ".hevc"}) | frozenset(
@@ -39,8 +40,11 @@ def is_image(path: str | os.PathLike[str]) -> bool:
     return Path(path).suffix.lower() in IMAGE_SUFFIXES
 
 
-def check_readable(path: Path) -> None:
+def check_readable(path: Medium) -> None:
     """Raise MediaError unless `path` is a file with bytes in it, or a folder, that this user may read."""
+    if isinstance(path, Stretch):
+        _check_stretch(path)
+        return
     try:
         kind = path.stat().st_mode
     except (OSError, ValueError):  # the second: a name with a zero byte
@@ -55,11 +59,19 @@ def check_readable(path: Path) -> None:
         )
 
 
-def check_file(path: Path) -> None:
+def check_file(path: Medium) -> None:
     """Raise MediaError unless `path` is a readable file; a folder is refused."""
     check_readable(path)
-    if not path.is_file():
+    if isinstance(path, Path) and path.is_dir():
         raise MediaError(f"{path}: is a folder; expected a file")
+
+
+def _check_stretch(stretch: Stretch) -> None:
+    check_file(stretch.path)
+    if stretch.length == 0:
+        raise MediaError(f"{stretch}: is empty (0 bytes); expected a video or an image, write the tar file again")
+    if stretch.path.stat().st_size < stretch.offset + stretch.length:
+        raise MediaError(f"{stretch}: lies beyond the end of {stretch.path}, which is cut short; copy it again")
 
 
 def natural_key(name: str) -> list[tuple[int, str]]:

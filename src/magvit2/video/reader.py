@@ -15,6 +15,7 @@ from magvit2.errors import InputError
 from magvit2.video.image_source import FolderSource, ImageSource
 from magvit2.video.info import MediaInfo
 from magvit2.video.paths import check_readable, is_image
+from magvit2.video.stretch import Stretch
 from magvit2.video.video_source import VideoSource
 
 DEFAULT_FRAMES_FPS = Fraction(25)
@@ -65,7 +66,7 @@ class FrameReader:
 
 
 def open_media(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | Stretch,
     *,
     start: int = 0,
     num_frames: int | None = None,
@@ -77,17 +78,18 @@ def open_media(
     whatever is wrong with the file, also when it has no frame `start`; InputError for a negative number.
     Raw streams and MPEG-TS do not state their length: where one is cut between two frames, nothing can tell.
     """
-    path = Path(path)
+    medium = path if isinstance(path, Stretch) else Path(path)
     if start < 0 or (num_frames is not None and num_frames < 0):
         raise InputError(f"got start={start}, num_frames={num_frames}; expected 0 or more")
-    check_readable(path)
-    if path.is_dir():
-        return FrameReader(FolderSource(path, Fraction(frames_fps), start), num_frames)
-    return FrameReader(ImageSource(path, start) if is_image(path) else VideoSource(path, start), num_frames)
+    check_readable(medium)
+    if isinstance(medium, Path) and medium.is_dir():
+        return FrameReader(FolderSource(medium, Fraction(frames_fps), start), num_frames)
+    is_still = is_image(str(medium))
+    return FrameReader(ImageSource(medium, start) if is_still else VideoSource(medium, start), num_frames)
 
 
 def read_clip(
-    path: str | os.PathLike[str], *, start: int = 0, num_frames: int | None = None
+    path: str | os.PathLike[str] | Stretch, *, start: int = 0, num_frames: int | None = None
 ) -> tuple[UInt8[np.ndarray, "T H W 3"], MediaInfo]:
     """Return frames `start` to `start + num_frames - 1` of a medium as one array, and what is known about the file.
 

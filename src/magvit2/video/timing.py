@@ -6,11 +6,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
-from pathlib import Path
 
 from magvit2.video.container_size import is_cut_short
 from magvit2.video.containers import open_container
 from magvit2.video.doors import InputContainer, VideoStream, load_av
+from magvit2.video.stretch import Medium
 
 DEFAULT_FPS = Fraction(25)  # what players assume for a raw stream that does not say
 _MAX_PACKETS, _MAX_BYTES = 256, 1 << 24  # how far into a file without an index to look
@@ -30,7 +30,7 @@ class Timing:
     first_seek_target: int | None  # the lowest frame number for which seeking can help: the second key frame
 
 
-def read_timing(path: Path, container: InputContainer, stream: VideoStream) -> Timing:
+def read_timing(path: Medium, container: InputContainer, stream: VideoStream) -> Timing:
     """Return the timing of an open video; reads tables, and packets (undecoded) where there are no tables."""
     if "mov" in container.format.name.split(","):
         return _from_index(path, stream)
@@ -41,7 +41,7 @@ def read_timing(path: Path, container: InputContainer, stream: VideoStream) -> T
     return _from_packets(path, stream)
 
 
-def _from_index(path: Path, stream: VideoStream) -> Timing:
+def _from_index(path: Medium, stream: VideoStream) -> Timing:
     """MP4 and MOV: the index lists every stored frame. Fragmented files list only some, and promise nothing."""
     entries = list(stream.index_entries)
     complete = stream.frames > 0 and len(entries) == stream.frames
@@ -60,7 +60,7 @@ def _from_index(path: Path, stream: VideoStream) -> Timing:
     )
 
 
-def _from_packets(path: Path, stream: VideoStream) -> Timing:
+def _from_packets(path: Medium, stream: VideoStream) -> Timing:
     """Other containers: look at the times of the first packets."""
     fps = stream.average_rate or stream.guessed_rate or DEFAULT_FPS
     times, _ = _packet_times(path, _MAX_PACKETS, _MAX_BYTES)
@@ -70,7 +70,7 @@ def _from_packets(path: Path, stream: VideoStream) -> Timing:
     return Timing(fps, stream.frames or None, is_variable_rate, is_cut_short(path), None, None)
 
 
-def _from_gif(path: Path, stream: VideoStream) -> Timing:
+def _from_gif(path: Medium, stream: VideoStream) -> Timing:
     """GIF: small, so all packets are looked at; each is a frame."""
     times, durations = _packet_times(path, math.inf, math.inf)
     total_s = (times[-1] + durations[-1] - times[0]) * Fraction(stream.time_base or 0) if times else Fraction(0)
@@ -79,7 +79,7 @@ def _from_gif(path: Path, stream: VideoStream) -> Timing:
     return Timing(fps, None if is_cut else len(times), _varies(durations), is_cut, None, None)
 
 
-def _packet_times(path: Path, max_packets: float, max_bytes: float) -> tuple[list[int], list[int]]:
+def _packet_times(path: Medium, max_packets: float, max_bytes: float) -> tuple[list[int], list[int]]:
     """Return the presentation times (sorted) and durations of the first packets of a file's video stream, in ticks."""
     pairs, num_bytes = [], 0
     container, stream = open_container(path)

@@ -13,6 +13,7 @@ from magvit2.video.decoding import OpenVideo, timed_frames, timed_frames_from
 from magvit2.video.doors import VideoFrame, errors_as_media
 from magvit2.video.info import MediaInfo
 from magvit2.video.orientation import Orientation, of_frame
+from magvit2.video.stretch import Medium
 
 _Timed = tuple[Fraction, VideoFrame]
 
@@ -20,7 +21,7 @@ _Timed = tuple[Fraction, VideoFrame]
 class VideoSource:
     """An open video from frame `start` on; `info` is known at once, `frames()` yields (time in seconds, RGB frame)."""
 
-    def __init__(self, path: Path, start: int = 0) -> None:
+    def __init__(self, path: Medium, start: int = 0) -> None:
         """Open a video. Raises MediaError when it is no video, is broken at once, or has no frame number `start`."""
         self._path = path
         self._video = OpenVideo(path)
@@ -75,7 +76,7 @@ def _info(video: OpenVideo, first: VideoFrame, spec: ColourSpec, orientation: Or
     size = first.width, first.height
     width, height = size[::-1] if orientation.swap else size
     return MediaInfo(
-        path=video.path,
+        path=Path(str(video.path)),
         kind="video",
         width=width,
         height=height,

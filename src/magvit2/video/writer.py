@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 
 from magvit2.errors import InputError, MediaError
 from magvit2.video.atomic import discard, partial_path, publish
-from magvit2.video.doors import errors_as_media
+from magvit2.video.doors import errors_in_writing
 from magvit2.video.encoding import FORMATS, FolderSink, VideoSink, choose_encoding
 from magvit2.video.images import check_frame
 
@@ -25,7 +25,8 @@ class VideoWriter:
     .mp4, .mov and .mkv: H.264, BT.709, limited range, the index in front; 4:2:0, or 4:4:4 where a side is odd, so that
     every size comes back. `lossless=True`: the same pixels come back (H.264 RGB in .mp4 and .mov, FFV1 in .mkv). A
     folder: PNG, without times.
-    The file appears under its name when the block ends well; on any exception nothing is left.
+    The file appears under its name when the block ends well; on any exception nothing is left. Raises OutputError where
+    the disk is full or read-only.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class VideoWriter:
             raise InputError(
                 f"got a frame {frame_u8.shape[:2]} after frames {self._shape[:2]}; expected one size (H, W)"
             )
-        with errors_as_media(self._path, "cannot be written"):
+        with errors_in_writing(self._path):
             self._sink.write(frame_u8, shown_s)
         self._num_frames += 1
 
@@ -86,7 +87,7 @@ class VideoWriter:
         return time_s - self._first_s
 
     def _open(self, variable_rate: bool) -> VideoSink | FolderSink:
-        with errors_as_media(self._path, "cannot be written"):
+        with errors_in_writing(self._path):
             if self._is_folder:
                 return FolderSink(self._partial)
             height, width = self._shape[:2]
@@ -113,7 +114,7 @@ class VideoWriter:
     def _finish(self) -> None:
         if self._sink is None:
             raise MediaError(f"{self._path}: no frames were written; expected at least one, so no file was made")
-        with errors_as_media(self._path, "cannot be written"):
+        with errors_in_writing(self._path):
             self._sink.finish()
         publish(self._partial, self._path)
 
