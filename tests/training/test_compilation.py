@@ -48,8 +48,8 @@ def test_a_compiled_training_is_the_eager_one(backend: str, num_processes: int, 
         for name, value in eager.items():
             assert compiled[name] == pytest.approx(value, rel=1e-3, abs=1e-5), name
     assert found["difference"] < 0.02 and found["same_names"]
-    # An addition that tries the compiler, the tokenizer, and the discriminator as judge and as learner.
-    assert found["num_graphs"] == 4 and found["num_graphs_of_the_average"] == 0
+    # An addition that tries the compiler, encoder, decoder, and the discriminator as judge and as learner.
+    assert found["num_graphs"] >= 5 and found["num_graphs_of_the_average"] == 0
 
 
 def test_no_compiler_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -36,14 +36,18 @@ class NotMeasuredError(Magvit2Error):
 
 @dataclass(frozen=True)
 class Setup:
-    """Where things are measured, and how often. Raises InputError for fewer than 1 thread or repeat."""
+    """Where things are measured, how often, and by how many processes that share the work.
+
+    Raises InputError for fewer than 1 thread, repeat or process.
+    """
 
     device: str = "cpu"
     threads: int | None = None
     repeats: int = 5
+    num_processes: int = 1
 
     def __post_init__(self) -> None:
-        for name, value in (("threads", self.threads), ("repeats", self.repeats)):
+        for name, value in (("threads", self.threads), ("repeats", self.repeats), ("processes", self.num_processes)):
             if value is not None and value < 1:
                 raise InputError(f"{name} = {value}: expected 1 or more")
 
@@ -85,14 +89,15 @@ def time_in_turn(
 
 
 def _seconds(call: Callable[[], object], device: torch.device) -> float:
-    _wait_for(device)
+    wait_for(device)
     start = time.perf_counter()
     call()
-    _wait_for(device)
+    wait_for(device)
     return time.perf_counter() - start
 
 
-def _wait_for(device: torch.device) -> None:
+def wait_for(device: torch.device) -> None:
+    """Return when a device has done what it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -123,11 +128,13 @@ def matmul(dtype: torch.dtype, device: torch.device) -> tuple[Callable[[], objec
 def in_fresh_process(function: Callable[..., dict[str, Any]], setup: Setup, **arguments: Any) -> dict[str, Any]:
     """Call a function of a module with `setup` and plain arguments in a new process; return the dict that it returns.
 
-    Raises NotMeasuredError where that process says so or does not live to its end.
+    Of several processes, which torchrun starts, any one's dict. Raises NotMeasuredError where that process says so or
+    does not live to its end.
     """
     words = json.dumps([_module_name(function), function.__name__, asdict(setup), arguments])
     environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}  # before torch is loaded: threads that wait should sleep
-    command = [sys.executable, "-m", "magvit2.benchmarks.child", words]
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={setup.num_processes}"]
+    command = [sys.executable, *(launcher if setup.num_processes > 1 else []), "-m", "magvit2.benchmarks.child", words]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         lines = done.stderr.strip().splitlines()

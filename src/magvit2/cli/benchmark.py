@@ -16,6 +16,8 @@ Count = Annotated[int, arg(metavar="N")]
 Counts = Annotated[tuple[int, ...], arg(metavar="N ...")]
 Switch = Annotated[bool, arg(help_behavior_hint="")]
 Dtypes = Literal["both", "fp32", "bf16"]
+Variant = Literal["again", "bf16", "fp16", "compiled", "recomputed", "parts", "processes"]
+ALL_VARIANTS: tuple[Variant, ...] = ("again", "bf16", "fp16", "compiled", "recomputed", "parts", "processes")
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,25 @@ def tiling(
     _check("--side", side)
     _check("--frames", frames)
     _show(benchmark_tiling(_setup(options), model, dtypes_called(dtype), tiles, side, frames), options)
+
+
+def training(
+    variants: Annotated[tuple[Variant, ...], arg(metavar="NAME ...")] = ALL_VARIANTS,
+    steps: Count = 20,
+    options: Options = BenchmarkOptions(repeats=1),
+) -> None:
+    """Measure a short training in float32 and what each way to run it otherwise changes: losses, weights, seconds.
+
+    Args:
+        variants: ways to run it: again (the same), bf16 or fp16, compiled, recomputed (activations), a batch in two
+            parts, or in two processes.
+        steps: steps of each training.
+        options: where things are measured, and how often.
+    """
+    from magvit2.benchmarks.training import benchmark_training
+
+    _check("--steps", steps)
+    _show(benchmark_training(_setup(options), variants, steps), options)
 
 
 def _setup(options: BenchmarkOptions) -> "Setup":

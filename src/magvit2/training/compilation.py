@@ -8,7 +8,7 @@ from torch import nn
 from magvit2.errors import TrainingError
 
 _VERSIONS = 8
-"""Of a network's code for each kind of batch, at most: with dropped bits or all, discriminators frozen or learning."""
+"""Of a network's code for each kind of batch, at most: discriminators frozen or learning, inputs laid out otherwise."""
 
 
 def compile_networks(networks: Iterable[nn.Module], device: str, num_kinds: int) -> None:

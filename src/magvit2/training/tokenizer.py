@@ -204,7 +204,8 @@ def _adapt(config: TokenizerTraining, model: Tokenizer, adversaries: nn.ModuleDi
         recompute_activations(model)
     if config.compile:
         judges = [adversary.discriminator for adversary in adversaries.values() if isinstance(adversary, Adversary)]
-        compile_networks([model, *judges], device, len(config.batches))
+        # Not the model as a whole: with the quantizer between them torch 2.13 gives wrong gradients on a CPU.
+        compile_networks([model.encoder, model.decoder, *judges], device, len(config.batches))
 
 
 def _initial_model(config: TokenizerTraining, initial: str | None) -> Tokenizer:
