@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from magvit2.data.frames import resize
+from magvit2.data.frames import resize, to_clip, to_frames
 from magvit2.data.synthetic import sample_clip, sample_photos
 from magvit2.evaluation.floor import bicubic_floor
 from magvit2.metrics import CodeUsage, FrameQuality, psnr
@@ -22,6 +22,7 @@ from magvit2.store import fingerprint, read_tensors
 from magvit2.tokenizer import Tokenizer
 
 NAME = ALIASES["tokenizer"]["default"]
+FIRST = "clip-a1"
 FOLDER = Path(__file__).parents[1] / "src" / "magvit2" / "pretrained" / NAME
 CARD = ("name", "kind", "num_parameters", "dtype", "sha256", "fingerprint", "recipe", "commit", "steps", "data",
         "machine", "metrics", "licence")  # fmt: skip
@@ -39,7 +40,7 @@ def tokenizer() -> Tokenizer:
 
 
 def test_default_stands_for_an_immutable_name() -> None:
-    assert NAME == "clip-a1"
+    assert NAME == "clip-b1"
     assert NAME in embedded_names()
     assert embedded_folder("tokenizer", "default") == embedded_folder("tokenizer", NAME) == FOLDER
 
@@ -112,6 +113,24 @@ def test_photographs_beat_the_bicubic_floor(tokenizer: Tokenizer) -> None:
 def test_a_moving_clip_beats_the_bicubic_floor(tokenizer: Tokenizer) -> None:
     ours, floor = reconstructed(tokenizer, sample_clip(17, 128, 128))
     assert ours.psnr > floor.psnr
+
+
+def test_it_is_better_than_the_first_weights(tokenizer: Tokenizer) -> None:
+    first = Tokenizer.from_pretrained(FIRST)
+    clips = [*photos(), sample_clip(17, 128, 128)]
+    gains = [reconstructed(tokenizer, frames)[0].psnr - reconstructed(first, frames)[0].psnr for frames in clips]
+    assert np.mean(gains) > 0, gains
+
+
+def test_it_decodes_from_the_lowest_bits_of_its_ids_better_from_more(tokenizer: Tokenizer) -> None:
+    frames = sample_clip(17, 128, 128)
+    clip = to_clip(frames)
+    ids = tokenizer.encode(clip)
+    quality = []
+    for num_bits in (6, 10, 14, 18):
+        decoded = to_frames(tokenizer.decode(ids, frames.shape[:3], num_bits=num_bits)[0])
+        quality.append(np.mean([psnr(frame, other) for frame, other in zip(frames, decoded, strict=True)]))
+    assert np.all(np.diff(quality) > 0.3), quality
 
 
 def test_every_bit_is_alive(tokenizer: Tokenizer) -> None:

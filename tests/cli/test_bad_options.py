@@ -103,7 +103,7 @@ def test_data_that_are_not_there(tmp_path: Path, verb: str, name: str, why: str)
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (("opera",), "tokenizer recipe 'opera': expected one of clip-a1, clip-a1-finish, videos, images"),
+        (("opera",), "tokenizer recipe 'opera': expected one of clip-a1, clip-a1-finish, clip-b1, clip-b1-bits"),
         (("missing.json",), "missing.json: cannot be read as JSON"),
         (("cpu", "--set", "num_stops=3"), "unknown key 'num_stops'; the known keys are model, batches, num_steps"),
         (("cpu", "--set", "model.bits=3"), "unknown key 'bits'; the known keys are num_bits"),

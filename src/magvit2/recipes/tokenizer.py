@@ -53,6 +53,7 @@ _CLIP_A1_FINISH = dataclasses.replace(
 )
 
 # From clip-a1's weights on: Muon, a perceptual term on two frames of each clip, magnified and brightened photographs.
+# One CPU core, 95 minutes with other work beside it. Expect 2.8 dB over bicubic on held-out clips.
 _wide = partial(BatchSpec, zoom=2.0, exposure=0.7)
 _CLIP_B1 = dataclasses.replace(
     _CLIP_A1,
@@ -74,7 +75,8 @@ _CLIP_B1 = dataclasses.replace(
     checkpoint_every=250,
 )
 
-# Then dropped bits, so that any number of them decodes; and the same steps without, to know what that costs.
+# Then dropped bits, so that any number of them decodes: the weights clip-b1. And the same steps without, to know what
+# that costs. One CPU core each, 15 minutes. Expect 0.04 dB less than without on held-out clips, 0.11 dB on images.
 _CLIP_B1_BITS = dataclasses.replace(
     _CLIP_B1,
     initial="runs/clip-b1/model",
