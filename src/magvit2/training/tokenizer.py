@@ -71,13 +71,20 @@ def train_tokenizer(
     """
     limit = time_limit or TimeLimit()
     with saying_what_is_saved(folder), joined(device) as own_device:
-        _check_shares(config)
         stage = config.image_stage
         if stage is not None and latest_checkpoint(folder / "checkpoints") is None:
+            _check_later(config, source, nets)
             model = _train(stage, source, folder / PRETRAINING, own_device, limit, on_save, nets)
             if not read_status(folder / PRETRAINING).is_finished:
                 return model
         return _train(config, source, folder, own_device, limit, on_save, nets)
+
+
+def _check_later(config: TokenizerTraining, source: Path, nets: Path | None) -> None:
+    """Raise now what a training would raise when its pretraining is done, hours later."""
+    _check_shares(config)
+    TrainingBatches(find(source, hold_out=True).items, config.batches, config.num_steps, config.seed)
+    make_objective(config, nets, "cpu")
 
 
 def _train(
