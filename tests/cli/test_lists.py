@@ -44,7 +44,7 @@ def test_a_bad_list_is_one_line(verb: str, model: Path, tmp_path: Path) -> None:
     words = {
         "pack": ("pack", path, tmp_path / "out"),
         "evaluate": ("evaluate", "reconstruction", model, path),
-        "train": ("train", "tokenizer", "videos", "--data", path, "--out", tmp_path / "out"),
+        "train": ("train", "tokenizer", "cpu", "--data", path, "--out", tmp_path / "out"),
     }
     assert run(*words[verb]).line.startswith(f"{path}, line 1: is no JSON (")
     assert not (tmp_path / "out").exists()
