@@ -3,7 +3,7 @@
 python examples/train_on_a_folder.py my-videos runs/mine [--steps 1000] [--size 64]
 
 With the defaults it takes some minutes on a CPU and gives a blurred picture: enough to see that it learns. For good
-ones, start from a recipe: `magvit2 train tokenizer videos --data my-videos --out runs/mine`.
+ones, start from a recipe: `magvit2 train tokenizer cpu --data my-videos --out runs/mine`.
 """
 
 import argparse

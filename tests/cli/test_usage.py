@@ -93,7 +93,7 @@ def test_the_version() -> None:
         ("decode", "clip.safetensors", "clip.mp4", "--num-bits", "all"),
         ("train",),
         ("train", "singer"),
-        ("train", "tokenizer", "videos", "--out", "run"),
+        ("train", "tokenizer", "cpu", "--out", "run"),
         ("evaluate", "reconstruction"),
         ("evaluate", "reconstruction", "--data", ".", "--split", "best"),
         ("info", "a", "b"),
