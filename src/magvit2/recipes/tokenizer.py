@@ -122,7 +122,7 @@ _IMAGES = dataclasses.replace(
     _CPU, batches=(BatchSpec("image", batch_size=36, num_frames=1, size=64),), num_steps=6000, pretraining=None
 )
 
-# To see that all works: two minutes on one CPU core. Expect blurs in the right colours.
+# To see that all works: a minute on one CPU core. Expect blurs in the right colours.
 _TINY = TokenizerTraining(
     model=tokenizer_preset("tiny"),
     batches=(
