@@ -40,6 +40,7 @@ def joined(device: str) -> Iterator[str]:
         raise TrainingError(f"the processes of this run cannot meet ({reason}); start them by torchrun") from error
     try:
         yield device
+        wait_for_all()  # none takes its connections down while another still waits for an answer
     finally:
         distributed.destroy_process_group()
 
