@@ -12,25 +12,25 @@ from magvit2.training.checkpoint import TrainingState, latest_checkpoint, load_c
 from tests.tokenizer.making import OURS, random_clips
 
 
-def fresh_state() -> TrainingState:
+def fresh_state() -> TrainingState[Tokenizer]:
     model = Tokenizer(OURS)
     average = copy.deepcopy(model).requires_grad_(False)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, fused=True)
     return TrainingState(model, model, average, optimizer, torch.nn.ModuleDict(), None)
 
 
-def take_a_step(state: TrainingState) -> None:
+def take_a_step(state: TrainingState[Tokenizer]) -> None:
     state.optimizer.zero_grad()
     state.model(random_clips(1, 5, 8, 8)).clips.square().mean().backward()
     state.optimizer.step()
 
 
-def moments(state: TrainingState) -> list[dict[str, Tensor]]:
+def moments(state: TrainingState[Tokenizer]) -> list[dict[str, Tensor]]:
     return [state.optimizer.state[parameter] for parameter in state.model.parameters()]
 
 
 @pytest.fixture
-def trained(tmp_path: Path) -> TrainingState:
+def trained(tmp_path: Path) -> TrainingState[Tokenizer]:
     """A state after two steps, saved to `tmp_path`."""
     state = fresh_state()
     for _ in range(2):

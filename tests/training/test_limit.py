@@ -151,7 +151,7 @@ def test_the_status_of_a_run_is_read_from_its_folder(straight: Path, tmp_path: P
     status = read_status(straight)
     assert (status.num_done, status.num_steps, status.is_finished) == (6, 6, True)
     assert status.loss == pytest.approx(sum(line["loss"] for line in lines) / 6)
-    assert status.psnr_db == pytest.approx(sum(line["psnr"] for line in lines) / 6)
+    assert status.score == pytest.approx(sum(line["psnr"] for line in lines) / 6)
     assert status.step_s > 0
     with pytest.raises(InputError, match=r"no training\.json"):
         read_status(tmp_path)

@@ -89,7 +89,7 @@ def test_a_run_may_go_on_with_less_memory(tmp_path: Path) -> None:
     source = make_pictures(tmp_path / "source")
     straight = train_tokenizer(TINY, source, tmp_path / "straight")
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("magvit2.training.tokenizer.any_rank", lambda flag, device: True)
+        patch.setattr("magvit2.training.loop.any_rank", lambda flag, device: True)
         train_tokenizer(TINY, source, tmp_path / "run")
     found = train_tokenizer(dataclasses.replace(TINY, checkpoint_activations=True), source, tmp_path / "run")
     assert Tokenizer.from_pretrained(found).fingerprint == Tokenizer.from_pretrained(straight).fingerprint

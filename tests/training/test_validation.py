@@ -100,7 +100,7 @@ def test_the_best_model_is_that_of_the_highest_score(source: Path, straight: Pat
     lines = of_validations(straight)
     top = max(lines, key=lambda line: line["val_psnr"])
     found = read_json(BestModel, straight / "best" / "best.json")
-    assert found == BestModel(top["step"] + 1, top["val_psnr"])
+    assert found == BestModel(top["step"] + 1, "val_psnr", top["val_psnr"])
     held_out = read_held_out(source, [], VALIDATED.batches, 16)
     assert validate(Tokenizer.from_pretrained(straight / "best"), held_out.clips)["val_psnr"] == top["val_psnr"]
 
@@ -137,11 +137,11 @@ def test_a_run_stopped_by_its_limit_keeps_its_best_model(source: Path, straight:
 def test_a_worse_or_equal_model_does_not_replace_the_best(tmp_path: Path) -> None:
     torch.manual_seed(0)
     models = [Tokenizer(OURS) for _ in range(4)]
-    best = Best(tmp_path)
+    best = Best(tmp_path, "val_psnr")
     offers = [(models[0], 0, 20.0), (models[1], 10, 22.0), (models[2], 20, 22.0), (models[3], 30, 21.0)]
     assert [best.offer(*offer) for offer in offers] == [True, True, False, False]
-    assert not Best(tmp_path).offer(models[2], 50, 21.5)
-    assert read_best(tmp_path) == BestModel(10, 22)
+    assert not Best(tmp_path, "val_psnr").offer(models[2], 50, 21.5)
+    assert read_best(tmp_path) == BestModel(10, "val_psnr", 22)
     assert Tokenizer.from_pretrained(tmp_path / "best").fingerprint == models[1].fingerprint
     assert not best.offer(models[2], 60, float("nan"))
 
@@ -160,7 +160,7 @@ def test_a_kill_leaves_a_best_model_that_is_what_its_label_says(
 
     torch.manual_seed(0)
     first, second = Tokenizer(OURS), Tokenizer(OURS)
-    Best(tmp_path).offer(first, 10, 20.0)
+    Best(tmp_path, "val_psnr").offer(first, 10, 20.0)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         if moment == "swap":
             patch.setattr(Path, "rename", killed_rename)
@@ -168,9 +168,11 @@ def test_a_kill_leaves_a_best_model_that_is_what_its_label_says(
             patch.setattr(bests, "write_text", killed)
         else:
             patch.setattr(Tokenizer, "save_pretrained", killed)
-        Best(tmp_path).offer(second, 20, 21.0)
-    Best(tmp_path)
-    expected = (second, BestModel(20, 21.0)) if moment == "swap" else (first, BestModel(10, 20.0))
+        Best(tmp_path, "val_psnr").offer(second, 20, 21.0)
+    Best(tmp_path, "val_psnr")
+    expected = (
+        (second, BestModel(20, "val_psnr", 21.0)) if moment == "swap" else (first, BestModel(10, "val_psnr", 20.0))
+    )
     assert (Tokenizer.from_pretrained(tmp_path / "best").fingerprint, read_best(tmp_path)) == (
         expected[0].fingerprint, expected[1],
     )  # fmt: skip
@@ -179,8 +181,8 @@ def test_a_kill_leaves_a_best_model_that_is_what_its_label_says(
 def test_the_status_of_a_run_reads_no_validation_as_a_step(source: Path, straight: Path) -> None:
     status, best = read_status(straight), read_best(straight)
     lines = of_batches(straight)
-    assert status.psnr_db == pytest.approx(np.mean([line["psnr"] for line in lines]))
-    assert best is not None and (status.best_step, status.best_psnr_db) == (best.step, best.val_psnr)
+    assert status.score == pytest.approx(np.mean([line["psnr"] for line in lines]))
+    assert best is not None and (status.best_step, status.best_score) == (best.step, best.score)
 
 
 def test_where_nothing_is_held_out_that_is_said_once(

@@ -27,7 +27,7 @@ from magvit2.benchmarks.report import Report, Row, describe_machine, parser, set
 from magvit2.data.batches import Batch, BatchSpec
 from magvit2.losses import LossWeights
 from magvit2.store import read_tensors, write_tensors
-from magvit2.tokenizer import tokenizer_preset
+from magvit2.tokenizer import Tokenizer, tokenizer_preset
 from magvit2.training import OptimizerConfig, TokenizerTraining
 from magvit2.training.checkpoint import TrainingState
 from magvit2.training.distributed import joined, rank, world_size
@@ -141,7 +141,7 @@ def measure_training(setup: Setup, variant: str, num_steps: int, target: str) ->
     return {"step_s": statistics.median(seconds[num_steps // 2 :])}
 
 
-def _now(state: TrainingState) -> float:
+def _now(state: TrainingState[Tokenizer]) -> float:
     wait_for(state.model.device)
     return time.perf_counter()
 

@@ -149,7 +149,7 @@ def _table(status: RunStatus, given: argparse.Namespace, wall_s: float) -> str:
     rows = {
         "run": "finished" if status.is_finished else "stopped by the time limit: the same command goes on",
         "steps": f"{status.num_done:,} of {status.num_steps:,}",
-        "loss": f"{status.loss:.4f}, PSNR {status.psnr_db:.2f} dB (training batches, mean of the last logged)",
+        "loss": f"{status.loss:.4f}, PSNR {status.score:.2f} dB (training batches, mean of the last logged)",
         "best": _best(status),
         "time": f"{status.step_s:.3f} s a step; this process {wall_s:.0f}{limit} s",
         "saved": f"{given.out}" + ("" if given.export is None else f", export {given.export}"),
@@ -160,7 +160,7 @@ def _table(status: RunStatus, given: argparse.Namespace, wall_s: float) -> str:
 def _best(status: RunStatus) -> str:
     if not status.best_step:
         return "no validation yet"
-    return f"PSNR {status.best_psnr_db:.2f} dB on held-out items, after {status.best_step:,} steps"
+    return f"PSNR {status.best_score:.2f} dB on held-out items, after {status.best_step:,} steps"
 
 
 def _fail(message: str, code: int) -> int:

@@ -88,6 +88,22 @@ _CLIP_B1_BITS = dataclasses.replace(
 )
 _CLIP_B1_CONTROL = dataclasses.replace(_CLIP_B1_BITS, bit_dropping=BitDropping())
 
+# Once more at the high rate, from clip-b1's model: clips of 128 pixels twice as often, more weight on even codes, bits
+# dropped in the last third: the weights clip-b2. One CPU core.
+_CLIP_B2 = dataclasses.replace(
+    _CLIP_B1,
+    initial="runs/clip-b1/model",
+    batches=tuple(
+        dataclasses.replace(batch, weight=2) if (batch.kind, batch.size) == ("video", 128) else batch
+        for batch in _CLIP_B1.batches
+    ),
+    num_steps=7000,
+    loss=dataclasses.replace(_CLIP_B1.loss, entropy_boost=1.0, diversity=1.5),
+    bit_dropping=BitDropping(probability=0.25, least=6, start_step=4700),
+    seed=4,
+    validate_every=1000,
+)
+
 
 # Baselines to compare with: codebooks of 2^10 in windows that are not causal, on the same data.
 def _in_windows(model: TokenizerConfig) -> TokenizerTraining:
@@ -171,6 +187,7 @@ TOKENIZER_RECIPES = MappingProxyType(
         "clip-b1": _CLIP_B1,
         "clip-b1-bits": _CLIP_B1_BITS,
         "clip-b1-control": _CLIP_B1_CONTROL,
+        "clip-b2": _CLIP_B2,
         "magvit-small": _in_windows(RIVAL_RECIPES["rival-magvit1"].model),
         "vqvae3d-small": _in_windows(RIVAL_RECIPES["rival-vq-vae-3d"].model),
         "tiny": _TINY,

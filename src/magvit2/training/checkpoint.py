@@ -5,22 +5,25 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from magvit2.errors import FormatError, OutputError, errors_as_output
 from magvit2.store import read_tensors, remove_folder, remove_leftovers, write_tensors, write_text
-from magvit2.tokenizer import Tokenizer
 from magvit2.training.scaling import Scalers, make_scalers
 
 _NAME = re.compile(r"step-(\d{8})")
 _TENSORS, _STATE = "state.safetensors", "state.json"
 
+M = TypeVar("M", bound=nn.Module)
 
-class TrainingState(NamedTuple):
+
+@dataclass(frozen=True)
+class TrainingState(Generic[M]):
     """What moves during a run besides the step: model, its average, the adversaries by name, and both optimizers.
 
     `network` is what runs the model: the model itself or, where processes share a batch, what averages its gradients.
@@ -28,15 +31,15 @@ class TrainingState(NamedTuple):
     """
 
     network: nn.Module
-    model: Tokenizer
-    average: Tokenizer
+    model: M
+    average: M
     optimizer: torch.optim.Optimizer
     adversaries: nn.ModuleDict
     adversary_optimizer: torch.optim.Optimizer | None
-    scalers: Scalers = make_scalers("fp32", "cpu")
+    scalers: Scalers = field(default_factory=lambda: make_scalers("fp32", "cpu"))
 
 
-def save_checkpoint(folder: Path, step: int, state: TrainingState, keep: int) -> Path:
+def save_checkpoint(folder: Path, step: int, state: TrainingState[Any], keep: int) -> Path:
     """Write the state before step `step` to a subfolder of `folder`; keep the latest `keep` of them.
 
     Each is there as a whole or not at all, whenever the process is killed. Raises OutputError where it cannot be
@@ -87,7 +90,7 @@ def checkpoint_step(checkpoint: Path) -> int:
     return int(checkpoint.name.removeprefix("step-"))
 
 
-def load_checkpoint(checkpoint: Path, state: TrainingState) -> int:
+def load_checkpoint(checkpoint: Path, state: TrainingState[Any]) -> int:
     """Restore the state in place and return the step to go on with. Raises FormatError for one that does not fit."""
     tensors = read_tensors(checkpoint / _TENSORS)
     try:
@@ -104,7 +107,7 @@ def load_checkpoint(checkpoint: Path, state: TrainingState) -> int:
         raise FormatError(f"{checkpoint}: does not fit this run ({error}); start anew in another folder") from error
 
 
-def _write(partial: Path, step: int, state: TrainingState) -> None:
+def _write(partial: Path, step: int, state: TrainingState[Any]) -> None:
     partial.mkdir(parents=True)
     write_tensors(partial / _TENSORS, _tensors(state))
     write_text(partial / _STATE, json.dumps({"step": step, "scalers": state.scalers.state()}))
@@ -114,7 +117,7 @@ def _checkpoints(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("step-*") if _NAME.fullmatch(path.name))
 
 
-def _tensors(state: TrainingState) -> dict[str, Tensor]:
+def _tensors(state: TrainingState[Any]) -> dict[str, Tensor]:
     tensors = {f"model.{key}": value for key, value in state.model.state_dict().items()}
     tensors |= {f"average.{key}": value for key, value in state.average.state_dict().items()}
     tensors |= {f"adversaries.{key}": value for key, value in state.adversaries.state_dict().items()}
@@ -124,7 +127,7 @@ def _tensors(state: TrainingState) -> dict[str, Tensor]:
     return tensors | {"random": torch.get_rng_state()}
 
 
-def _optimizers(state: TrainingState) -> dict[str, torch.optim.Optimizer]:
+def _optimizers(state: TrainingState[Any]) -> dict[str, torch.optim.Optimizer]:
     found = {"optimizer": state.optimizer, "adversary_optimizer": state.adversary_optimizer}
     return {name: optimizer for name, optimizer in found.items() if optimizer is not None}
 

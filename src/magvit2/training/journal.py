@@ -1,7 +1,6 @@
 """The journal of a run: a JSON line for each logged step and each validation, samples, and files that were left out."""
 
 import json
-import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -62,24 +61,20 @@ class Journal:
         """Show that a step is done."""
         self._display.advance(step + 1)
 
-    def log(self, step: int, kind: str, values: dict[str, float], code_share: float = math.nan) -> None:
-        """Write the values of a batch of a step, and the mean time of the steps since the last call.
-
-        `code_share` is only shown: how well the codebook was used of late.
-        """
+    def log(self, step: int, kind: str, values: dict[str, float], shown: str) -> None:
+        """Write the values of a batch of a step, and the mean time of the steps since the last call; show a few."""
         now, num_steps = self._clock(), step + 1 - self._next_step
         values = {**values, "step_s": round((now - self._last_s) / num_steps, 4)}
         self._last_s, self._next_step = now, step + 1
         self._write(step, kind, values)
-        codes = "" if math.isnan(code_share) else f"  codes {code_share:.0%}"
-        self._display.update(f"loss {values['loss']:.4f}  psnr {values['psnr']:.2f}{codes}")
+        self._display.update(shown)
 
-    def log_validation(self, step: int, values: dict[str, float], *, is_best: bool) -> None:
-        """Write and say what a validation after a step gave."""
+    def log_validation(self, step: int, values: dict[str, float], shown: str, *, is_best: bool) -> None:
+        """Write what a validation after a step gave, and say how good the model is in a few words."""
         self._write(step, VALIDATION, values)
         best = ", the best so far" if is_best else ""
         place = f"step {step + 1:,} of {self._num_steps:,}"
-        self._display.say(f"{place}: psnr {values['val_psnr']:.2f} dB on held-out items{best}", style="")
+        self._display.say(f"{place}: {shown} on held-out items{best}", style="")
 
     def warn(self, step: int, message: str) -> None:
         """Say on standard error what was wrong at a step."""

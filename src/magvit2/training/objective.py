@@ -82,7 +82,7 @@ class Objective:
         step: int,
         clips_u8: UInt8[Tensor, "b 3 T H W"],
         draws: Draws,
-        state: TrainingState,
+        state: TrainingState[Tokenizer],
         judge: Adversary | None,
     ) -> Pass:
         """Return the pass of clips 0..255 through the model, with the generator's terms."""

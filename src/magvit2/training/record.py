@@ -32,7 +32,7 @@ class Record:
         self._config = config
         self._journal = journal
         self._held_out = held_out
-        self._best = Best(folder)
+        self._best = Best(folder, "val_psnr")
         self._usage = UsageWindow(config.model.space.vocab_size)
 
     def note(self, step: int, batch: Batch, report: StepReport, rate: float) -> None:
@@ -45,7 +45,8 @@ class Record:
         elif is_logged(step, self._config):
             self._usage.add(report.quantized.ids)
             values = {**_journal_values(report, self._config.model.space), "lr": rate}
-            journal.log(step, batch.kind, values, self._usage.share)
+            shown = f"loss {values['loss']:.4f}  psnr {values['psnr']:.2f}  codes {self._usage.share:.0%}"
+            journal.log(step, batch.kind, values, shown)
         if is_sampled(num_done, self._config.sample_every) or num_done == self._config.num_steps:
             journal.samples(step, batch.kind, report.clips[:MAX_CLIPS], report.decoded[:MAX_CLIPS])
 
@@ -57,8 +58,9 @@ class Record:
     def validate(self, step: int, model: Tokenizer) -> None:
         """Score a model after a step, and keep it if it is the best."""
         values = validate(model, self._held_out)
-        is_best = self._best.offer(model, step + 1, values["val_psnr"])
-        self._journal.log_validation(step, values, is_best=is_best)
+        psnr = values["val_psnr"]
+        is_best = self._best.offer(model, step + 1, psnr)
+        self._journal.log_validation(step, values, f"psnr {psnr:.2f} dB", is_best=is_best)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from magvit2.adversarial import Adversary, DiscriminatorTerms
 from magvit2.data.batches import Batch
 from magvit2.quantizers import VQ, Quantized
+from magvit2.tokenizer import Tokenizer
 from magvit2.training.checkpoint import TrainingState
 from magvit2.training.config import OptimizerConfig
 from magvit2.training.distributed import average_gradients, gather, mean_over_ranks, without_averaging
@@ -47,7 +48,7 @@ class _Part(NamedTuple):
 
 
 def train_step(
-    step: int, batch: Batch, state: TrainingState, objective: Objective, *, in_detail: bool = False
+    step: int, batch: Batch, state: TrainingState[Tokenizer], objective: Objective, *, in_detail: bool = False
 ) -> StepReport:
     """Take a step; `in_detail` also measures each term's gradient norm at the decoder's last layer (`pull_NAME`)."""
     judge = _judge(step, batch, state, objective)
@@ -81,7 +82,7 @@ def _joined(pieces: Sequence[Tensor]) -> Tensor:
     return torch.cat(list(pieces)) if len(pieces) > 1 else pieces[0]
 
 
-def _judge(step: int, batch: Batch, state: TrainingState, objective: Objective) -> Adversary | None:
+def _judge(step: int, batch: Batch, state: TrainingState[Tokenizer], objective: Objective) -> Adversary | None:
     """Return the adversary of a batch; None where there is none, or its time has not come."""
     name = judge_name(batch.clips_u8.shape[2])
     if name not in state.adversaries or step < objective.config.adversarial.start_step:
@@ -91,7 +92,7 @@ def _judge(step: int, batch: Batch, state: TrainingState, objective: Objective) 
     return judge
 
 
-def _prepare(step: int, state: TrainingState, objective: Objective) -> None:
+def _prepare(step: int, state: TrainingState[Tokenizer], objective: Objective) -> None:
     """Set both learning rates, and forget the gradients of the step before."""
     config = objective.config
     sides = ((state.optimizer, config.optimizer), (state.adversary_optimizer, config.discriminator_optimizer))
@@ -106,7 +107,7 @@ def _compute(
     step: int,
     clips_u8: Tensor,
     draws: Draws,
-    state: TrainingState,
+    state: TrainingState[Tokenizer],
     judge: Adversary | None,
     objective: Objective,
     *,
@@ -138,7 +139,9 @@ def _judge_values(verdict: DiscriminatorTerms) -> dict[str, Tensor]:
     return values if verdict.r1 is None else {**values, "r1": verdict.r1}
 
 
-def _finish_gradients(state: TrainingState, judge: Adversary | None, objective: Objective) -> dict[str, Tensor]:
+def _finish_gradients(
+    state: TrainingState[Tokenizer], judge: Adversary | None, objective: Objective
+) -> dict[str, Tensor]:
     """Make both sides' gradients those of the whole batch, without scales, and clipped; return their norms before."""
     state.scalers.own.unscale_(state.optimizer)
     norms = {"grad_norm": _clip(state.model, objective.config.optimizer)}
@@ -164,7 +167,7 @@ def _problem(numbers: dict[str, float]) -> str:
 
 def _move(
     step: int,
-    state: TrainingState,
+    state: TrainingState[Tokenizer],
     judge: Adversary | None,
     quantized: Quantized,
     values: dict[str, Tensor],

@@ -1,50 +1,33 @@
-"""Training a tokenizer: the loop, from a folder of data to a folder with a model."""
+"""Training a tokenizer: from a folder of data to a folder with a model."""
 
-import contextlib
 import copy
-import json
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Subset
 
 from magvit2.adversarial import Adversary
 from magvit2.data.batches import Batch, TrainingBatches
 from magvit2.data.items import Found, find
-from magvit2.errors import Magvit2Error, TrainingError, errors_as_output
-from magvit2.schema import read_json, to_dict
-from magvit2.store import remove_leftovers, write_text
+from magvit2.errors import TrainingError
+from magvit2.schema import to_dict
 from magvit2.tokenizer import Tokenizer, inflate, is_inflatable
 from magvit2.tokenizer.networks import recompute_activations
 from magvit2.training.board import check_board
-from magvit2.training.checkpoint import (
-    TrainingState,
-    latest_checkpoint,
-    load_checkpoint,
-    save_checkpoint,
-    saying_what_is_saved,
-    tidy_checkpoints,
-)
+from magvit2.training.checkpoint import TrainingState, latest_checkpoint, saying_what_is_saved
 from magvit2.training.compilation import compile_networks
 from magvit2.training.config import TokenizerTraining
-from magvit2.training.distributed import any_rank, data_parallel, joined, rank, wait_for_all, world_size
-from magvit2.training.guard import BadSteps
-from magvit2.training.interruption import Interruption
+from magvit2.training.distributed import data_parallel, joined, rank, world_size
 from magvit2.training.limit import TimeLimit
+from magvit2.training.loop import Training, claim, load_from, run
 from magvit2.training.objective import make_adversaries, make_objective
 from magvit2.training.optimizers import make_optimizer
-from magvit2.training.record import Record, is_logged, open_record
+from magvit2.training.record import is_logged, open_record
 from magvit2.training.scaling import make_scalers
 from magvit2.training.status import PRETRAINING, read_status
-from magvit2.training.step import train_step
-
-# What may change from one start of a run to the next: no step depends on it.
-_FREE = ("num_workers", "checkpoint_activations", "validate_every", "tensorboard")
+from magvit2.training.step import StepReport, train_step
 
 
 def train_tokenizer(
@@ -101,78 +84,31 @@ def _train(
         check_board()
     found = find(source, hold_out=True)
     batches = TrainingBatches(found.items, config.batches, config.num_steps, config.seed)
-    checkpoint = latest_checkpoint(folder / "checkpoints")
-    state = start(config, device, None if checkpoint else initial_of(config, folder))
+    has_begun = latest_checkpoint(folder / "checkpoints") is not None
+    state = start(config, device, None if has_begun else initial_of(config, folder))
     objective = make_objective(config, nets, device)
+    claim(folder, config)
     if rank() == 0:
-        _claim(folder, config)
-    wait_for_all()
-    first_step = load_checkpoint(checkpoint, state) if checkpoint else 0
-    guard = BadSteps(config.max_bad_steps, folder / "checkpoints")
-    recording: AbstractContextManager[Record | None] = contextlib.nullcontext()
-    if rank() == 0:
-        _tell(source, found)
-        recording = open_record(folder, source, found.items, config, first_step, device)
-    with recording as record, Interruption() as interruption:
-        for step, batch in enumerate(_loader(batches, config, first_step, device), first_step):
-            batch = batch._replace(clips_u8=batch.clips_u8.chunk(world_size())[rank()])
-            report = train_step(step, batch, state, objective, in_detail=is_logged(step, config))
-            is_last = step + 1 == config.num_steps
-            guard.check(step, report.problem, is_last=is_last)
-            if record is not None:
-                record.note(step, batch, report, state.optimizer.param_groups[0]["lr"])
-                if guard.is_sound and record.is_validated(step):
-                    with limit.validating():
-                        record.validate(step, state.average)
-            is_interrupted = any_rank(interruption.is_requested, state.model.device)
-            must_stop = any_rank(limit.is_reached(), state.model.device) or is_interrupted
-            is_due = is_last or must_stop or (step + 1) % config.checkpoint_every == 0
-            if is_due and guard.is_sound:
-                with limit.saving():
-                    _save(folder, step + 1, state, config, on_save)
-            if is_interrupted and not is_last:
-                raise KeyboardInterrupt(f"interrupted after step {step}; all is saved, the same command goes on")
-            if must_stop:
-                break
-    return folder / "model"
+        tell(source, found)
+
+    def take_step(step: int, batch: Batch) -> StepReport:
+        share = batch._replace(clips_u8=batch.clips_u8.chunk(world_size())[rank()])
+        return train_step(step, share, state, objective, in_detail=is_logged(step, config))
+
+    training = Training(
+        config,
+        state,
+        lambda first: load_from(batches, first, config.num_steps, config.num_workers, device),
+        take_step,
+        lambda first: open_record(folder, source, found.items, config, first, device),
+    )
+    return run(training, folder, state.model.device, limit, on_save)
 
 
-def _tell(source: Path, found: Found) -> None:
+def tell(source: Path, found: Found) -> None:
     """Say on standard error what is trained on, and what is held out."""
     held_out = f", {found.num_held_out:,} held out" if found.num_held_out else ""
     sys.stderr.write(f"{source}: {len(found.items):,} items to train on{held_out} ({found.scope})\n")
-
-
-def _save(
-    folder: Path, step: int, state: TrainingState, config: TokenizerTraining, on_save: Callable[[], None] | None
-) -> None:
-    """Have the first process write the model and a checkpoint of the state before `step`."""
-    if rank() == 0:
-        state.average.save_pretrained(folder / "model")
-        save_checkpoint(folder / "checkpoints", step, state, config.keep_checkpoints)
-        if on_save is not None:
-            on_save()
-    wait_for_all()
-
-
-def _claim(folder: Path, config: TokenizerTraining) -> None:
-    """Write the run's configuration, or make sure that the run that lies there has the same."""
-    path = folder / "training.json"
-    if folder.exists() and not folder.is_dir():
-        raise TrainingError(f"{folder}: is a file; give a folder for the run")
-    if path.exists():
-        theirs, ours = to_dict(read_json(TokenizerTraining, path)), to_dict(config)
-        changed = [key for key in ours if theirs[key] != ours[key] and key not in _FREE]
-        if changed:
-            raise TrainingError(
-                f"{folder} holds a run with other settings (it differs in {', '.join(changed)}); resume with those, or "
-                "give another folder"
-            )
-    with errors_as_output(folder):
-        for place in (folder, folder / "samples"):
-            remove_leftovers(place)
-        tidy_checkpoints(folder / "checkpoints", config.keep_checkpoints)
-    write_text(path, json.dumps(to_dict(config), indent=2) + "\n")
 
 
 def _check_shares(config: TokenizerTraining) -> None:
@@ -191,7 +127,7 @@ def initial_of(config: TokenizerTraining, folder: Path) -> str | None:
     return config.initial if config.pretraining is None else str(folder / PRETRAINING / "model")
 
 
-def start(config: TokenizerTraining, device: str, initial: str | None = None) -> TrainingState:
+def start(config: TokenizerTraining, device: str, initial: str | None = None) -> TrainingState[Tokenizer]:
     """Return the state before the first step. Raises TrainingError for an initial model of another shape."""
     torch.manual_seed(config.seed)
     model = _initial_model(config, initial).to(device)
@@ -226,32 +162,3 @@ def _initial_model(config: TokenizerTraining, initial: str | None) -> Tokenizer:
         wrong = [f"model.{key} is {theirs[key]!r}, not {ours[key]!r}" for key in ours if theirs[key] != ours[key]]
         raise TrainingError(f"{initial} has another shape than the recipe's model: its {', '.join(wrong)}")
     return model.train()
-
-
-def _loader(batches: TrainingBatches, config: TokenizerTraining, first_step: int, device: str) -> Iterator[Batch]:
-    workers = config.num_workers
-    loader = DataLoader(
-        Subset(batches, range(first_step, config.num_steps)),
-        batch_size=None,
-        num_workers=workers,
-        worker_init_fn=_quiet_worker,
-        generator=torch.Generator(),  # else each start of a loader would take from the run's own chance
-        prefetch_factor=4 if workers else None,
-        pin_memory=torch.device(device).type == "cuda",
-    )
-    try:
-        yield from loader
-    except Magvit2Error as error:
-        raise type(error)(_last_line(error)) from error
-
-
-def _last_line(error: Magvit2Error) -> str:
-    """Return the message alone: a worker's error comes with its whole traceback, whose last line is "type: message"."""
-    *traceback, last = str(error).strip().splitlines()
-    return last.partition(": ")[2] if traceback else last
-
-
-def _quiet_worker(_: int) -> None:
-    """One thread for each worker, and an interrupt is the trainer's to handle."""
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
