@@ -11,6 +11,7 @@ from PIL import Image
 
 from magvit2.errors import MediaError
 from magvit2.video import decode_image, probe, read_image, write_image
+from magvit2.video.images import read_rgba
 from tests.video.making import psnr, scene
 
 
@@ -78,6 +79,14 @@ def test_transparency_is_composited_over_black(tmp_path: Path, kind: str) -> Non
     path = saved(tmp_path / "a.png", image.convert(kind) if kind == "LA" else image)
     assert read_image(path).tolist() == [[[0, 0, 0]] * 2, [[200, 200, 200]] * 2]
     assert probe(path).has_alpha
+
+
+def test_a_layer_keeps_its_alpha_and_the_colour_below_it(tmp_path: Path) -> None:
+    rgba = np.array([[[200, 100, 50, 0], [200, 100, 50, 128]]], dtype=np.uint8)
+    layer = saved(tmp_path / "layer.png", Image.fromarray(rgba))
+    np.testing.assert_array_equal(read_rgba(layer), rgba)
+    opaque = saved(tmp_path / "opaque.png", Image.fromarray(rgba[..., :3]))
+    assert read_rgba(opaque)[..., 3].tolist() == [[255, 255]]
 
 
 def test_an_image_in_a_tar_is_decoded_from_its_bytes() -> None:

@@ -32,6 +32,14 @@ def read_image(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "H W 3"]:
         return to_rgb(image)
 
 
+def read_rgba(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "H W 4"]:
+    """Return an image file with its straight alpha, 255 where it has none: a layer to compose. Raises MediaError."""
+    path = Path(path)
+    check_file(path)
+    with errors_as_media(path, NOT_AN_IMAGE), load_pillow().Image.open(path) as image:
+        return np.array(load_pillow().ImageOps.exif_transpose(image).convert("RGBA"))
+
+
 def decode_image(data: bytes, name: str) -> UInt8[np.ndarray, "H W 3"]:
     """Return an image held in memory (a tar member, say) as RGB; `name` stands in the MediaError of a bad one."""
     with errors_as_media(name, NOT_AN_IMAGE), load_pillow().Image.open(io.BytesIO(data)) as image:
