@@ -34,6 +34,7 @@ def words_of(verb: str, clip: Path, model: Path, out: Path) -> list[object]:
         "reconstruct": ["reconstruct", clip, out, "--model", model],
         "demo": ["demo", clip, "--out", out, "--model", model],
         "pack": ["pack", clip.parent, out],
+        "tokenize": ["tokenize", clip.parent, "--out", out, "--model", model],
         "evaluate": ["evaluate", "reconstruction", model, clip.parent, "--out", out, "--metrics", "psnr"],
         "train": ["train", "tokenizer", "rival-lfq", "--data", clip.parent, "--out", out, "--set", *settings],
     }[verb]
@@ -49,6 +50,7 @@ def words_of(verb: str, clip: Path, model: Path, out: Path) -> list[object]:
         ("reconstruct", "out.mp4", ""),
         ("demo", "demo-out", "/tokens.safetensors"),
         ("pack", "pack", ""),
+        ("tokenize", "shards", "/tokens-00000.parquet"),
         ("evaluate", "report", "/state/part-0.safetensors"),
         ("train", "run", "/training.json"),
     ],

@@ -16,6 +16,7 @@ VERBS = [
     ("encode",),
     ("decode",),
     ("pack",),
+    ("tokenize",),
     ("train",),
     ("train", "tokenizer"),
     ("evaluate",),
@@ -28,7 +29,7 @@ VERBS = [
     ("benchmark", "tiling"),
     ("benchmark", "training"),
 ]
-RUN_A_MODEL = [("demo",), ("reconstruct",), ("encode",), ("decode",), ("evaluate", "reconstruction")]
+RUN_A_MODEL = [("demo",), ("reconstruct",), ("encode",), ("decode",), ("tokenize",), ("evaluate", "reconstruction")]
 
 
 def listed(text: str) -> list[str]:

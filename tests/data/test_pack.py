@@ -17,7 +17,7 @@ from magvit2.data.batches import BatchSpec, TrainingBatches
 from magvit2.data.frames import count_frames, read_item
 from magvit2.data.items import MediaItem, find_items
 from magvit2.data.pack import PackSettings, pack_items
-from magvit2.data.shards import Entry, ShardWriter, read_shard
+from magvit2.data.pack_shards import Entry, ShardWriter, read_shard
 from magvit2.errors import ConfigError, InputError, MediaError
 from magvit2.evaluation.reconstruction import evaluate_reconstruction
 from magvit2.video import write_image

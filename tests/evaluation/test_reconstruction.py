@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from magvit2.data.frames import shrink_to_fit
+from magvit2.data.frames import centre_square, shrink_to_fit
 from magvit2.data.items import MediaItem, find_items
 from magvit2.errors import InputError
 from magvit2.evaluation.contenders import Contender, FloorContender, Outcome, TokenizerContender
 from magvit2.evaluation.floor import bicubic_floor
-from magvit2.evaluation.reconstruction import Bench, centre_square, evaluate_reconstruction, measure
+from magvit2.evaluation.reconstruction import Bench, evaluate_reconstruction, measure
 from magvit2.evaluation.results import differences, intervals, num_samples, results
 from magvit2.evaluation.scores import open_panel
 from magvit2.evaluation.tally import Tally

@@ -71,7 +71,7 @@ def _run(words: list[str]) -> None:
         from tyro.extras import SubcommandApp
     except ImportError as error:
         raise Magvit2Error(_NEEDS_CLI) from error
-    from magvit2.cli import benchmark, demo, evaluate, info, media, pack, train
+    from magvit2.cli import benchmark, demo, evaluate, info, media, pack, tokenize, train
 
     app = SubcommandApp()
     app.command(demo.demo)
@@ -80,6 +80,7 @@ def _run(words: list[str]) -> None:
     app.command(media.encode)
     app.command(media.decode)
     app.command(pack.pack)
+    app.command(tokenize.tokenize)
     training, evaluation, benchmarks = SubcommandApp(), SubcommandApp(), SubcommandApp()
     training.command(train.tokenizer)
     evaluation.command(evaluate.reconstruction)

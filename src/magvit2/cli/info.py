@@ -1,14 +1,17 @@
 """The verb info: what a model, a preset or a file is."""
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
 from magvit2.cli.common import Json, check_token_file, show
+from magvit2.errors import InputError
 
 _RATES = (25, 30)
+_MOST_NAMED = 10
 
 
 def info(
@@ -18,11 +21,12 @@ def info(
     """Tell what a model costs, or what a file holds.
 
     Args:
-        subject: preset, embedded name, model folder or hub id; or a video, an image, a folder of frames, a token file.
+        subject: preset, embedded name, model folder or hub id; or a video, an image, a folder of frames, a token file,
+            or token shards (a folder or a .parquet file).
         json: print machine-readable results instead of tables.
     """
     if _is_file(Path(subject)):  # before anything heavy is imported
-        show(subject, _file_rows(Path(subject)), json)
+        show(subject, _file_rows(Path(subject), json), json)
         return
     from magvit2.registry import embedded_folder
     from magvit2.tokenizer.presets import TOKENIZER_PRESETS
@@ -31,7 +35,7 @@ def info(
     if subject in TOKENIZER_PRESETS:
         show(f"tokenizer preset {subject}", _config_rows(TOKENIZER_PRESETS[subject]), json)
     elif Path(subject).is_dir() and not is_name and not (Path(subject) / "config.json").is_file():
-        show(subject, _file_rows(Path(subject)), json)
+        show(subject, _file_rows(Path(subject), json), json)
     else:
         show(f"tokenizer {subject}", _model_rows(subject), json)
 
@@ -40,7 +44,7 @@ def _is_file(path: Path) -> bool:
     """Whether this is a file; of what is not there, the name decides."""
     from magvit2.video import is_media
 
-    return path.is_file() or (not path.exists() and (is_media(path) or path.suffix == ".safetensors"))
+    return path.is_file() or (not path.exists() and (is_media(path) or path.suffix in (".safetensors", ".parquet")))
 
 
 def _model_rows(name: str) -> dict[str, Any]:
@@ -89,9 +93,11 @@ def _reach_rows(config: Any) -> dict[str, Any]:
     }
 
 
-def _file_rows(path: Path) -> dict[str, Any]:
+def _file_rows(path: Path, as_json: bool) -> dict[str, Any]:
     if path.suffix == ".safetensors":
         return _token_rows(path)
+    if path.suffix == ".parquet" or (path.is_dir() and any(path.glob("*.parquet"))):
+        return _shard_rows(path, as_json)
     from magvit2.video import probe
 
     media = probe(path)
@@ -126,3 +132,33 @@ def _token_rows(path: Path) -> dict[str, Any]:
         "distinct ids": tokens.ids.unique().numel(),
         "made by": tokens.fingerprint,
     }
+
+
+def _shard_rows(path: Path, as_json: bool) -> dict[str, Any]:
+    from magvit2.data.shards import read_token_shards
+
+    if not path.exists():
+        raise InputError(f"{path}: no such file; check the name")
+    shards = read_token_shards(path)
+    grids = {" x ".join(map(str, grid)): count for grid, count in shards.grids.items()}
+    return {
+        "kind": "token shards",
+        "shards": shards.num_shards,
+        "rows": len(shards),
+        "tokens": shards.num_tokens,
+        "grids (t, h, w)": grids if as_json else _first_of(f"{grid}: {count:,}" for grid, count in grids.items()),
+        "labels": list(shards.labels) if as_json else _first_of(shards.labels),
+        "vocabulary": shards.space.vocab_size,
+        "strides (t, h, w)": list(shards.space.strides),
+        "bits per pixel": shards.bits_per_pixel,
+        "distinct ids": shards.num_distinct_ids,
+        "made by": shards.fingerprint,
+        "made with": shards.made_with,
+    }
+
+
+def _first_of(values: Iterable[str]) -> str:
+    """Return the first of some values in a line, with the number of all where there are more."""
+    known = list(values)
+    more = f", ... ({len(known):,} in all)" if len(known) > _MOST_NAMED else ""
+    return ", ".join(known[:_MOST_NAMED]) + more

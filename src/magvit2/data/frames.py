@@ -46,6 +46,8 @@ def random_clip(
     rng: np.random.Generator,
     zoom: float = 1.0,
     least_area: float = 0.0,
+    *,
+    mirror: bool = True,
 ) -> UInt8[np.ndarray, "{num_frames} {size} {size} 3"]:
     """Return a random stretch of time and `random_square` of an item.
 
@@ -59,13 +61,19 @@ def random_clip(
     short = num_frames - len(frames)
     if short:
         frames = np.concatenate([frames, np.repeat(frames[-1:], short, axis=0)])
-    return random_square(frames, size, rng, zoom, least_area)
+    return random_square(frames, size, rng, zoom, least_area, mirror=mirror)
 
 
 def random_square(
-    frames: Frames, size: int, rng: np.random.Generator, zoom: float = 1.0, least_area: float = 0.0
+    frames: Frames,
+    size: int,
+    rng: np.random.Generator,
+    zoom: float = 1.0,
+    least_area: float = 0.0,
+    *,
+    mirror: bool = True,
 ) -> UInt8[np.ndarray, "T {size} {size} 3"]:
-    """Return a random square of all frames, scaled to `size`, mirrored half of the time.
+    """Return a random square of all frames, scaled to `size`, with `mirror` mirrored half of the time.
 
     Half of the squares are cut at the item's own scale (with `zoom`, at up to so many times that), half are larger ones
     scaled down; or all have at least `least_area` of the largest square's.
@@ -74,7 +82,7 @@ def random_square(
     side = _side(min(height, width), size, rng, zoom, least_area)
     top, left = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
     square = frames[:, top : top + side, left : left + side]
-    if rng.random() < 0.5:
+    if rng.random() < 0.5 and mirror:
         square = square[:, :, ::-1]
     return resize(np.ascontiguousarray(square), size, size)
 
@@ -96,6 +104,15 @@ def resize(frames: Frames, height: int, width: int) -> UInt8[np.ndarray, "T {hei
     x = torch.from_numpy(frames).permute(0, 3, 1, 2).float()
     x = functional.interpolate(x, (height, width), mode="bilinear", antialias=True)
     return x.round_().clamp_(0, 255).byte().permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def centre_square(frames: Frames, size: int) -> UInt8[np.ndarray, "T {size} {size} 3"]:
+    """Return the middle square of frames, their short side scaled to `size`: bilinear, antialiased where it shrinks."""
+    height, width = frames.shape[1:3]
+    scale = size / min(height, width)
+    scaled = resize(frames, max(size, round(height * scale)), max(size, round(width * scale)))
+    top, left = (scaled.shape[1] - size) // 2, (scaled.shape[2] - size) // 2
+    return np.ascontiguousarray(scaled[:, top : top + size, left : left + size])
 
 
 def shrink_to_fit(frames: Frames, height: int, width: int) -> UInt8[np.ndarray, "T h w 3"]:

@@ -3,9 +3,9 @@
 A source is a folder, a list (see `lists`) or a WebDataset shard (see `webdataset`; of a series, a name with braces). A
 folder's `index.csv` is such a list, which must give path, kind and split; without one, every media file and shard below
 the folder is used, and a file is labelled by its folder. Images inside uncompressed tar files are items of their own,
-and so are the pictures and clips of a pack's shards (see `shards`). Where UCF-101's lists of split 1 lie in a source,
-beside it or in a folder `ucfTrainTestlist` there, they say which clips belong to `train` and to `test`. What nothing
-splits is used whole, or has a twentieth held out (see `holdout`).
+and so are the pictures and clips of a pack's shards (see `pack_shards`). Where UCF-101's lists of split 1 lie in a
+source, beside it or in a folder `ucfTrainTestlist` there, they say which clips belong to `train` and to `test`. What
+nothing splits is used whole, or has a twentieth held out (see `holdout`).
 """
 
 import os

@@ -16,7 +16,7 @@ from jaxtyping import UInt8
 
 from magvit2.data.frames import Frames, read_item, resize
 from magvit2.data.items import INDEX_NAME, MediaItem, Split
-from magvit2.data.shards import Entry, ShardWriter
+from magvit2.data.pack_shards import Entry, ShardWriter
 from magvit2.errors import ConfigError, InputError, errors_as_output
 from magvit2.schema import to_dict
 from magvit2.video import decode_image

@@ -1,4 +1,4 @@
-"""Shards: uncompressed tar files whose members are pictures and clips, GROUP/LABEL/NAME, each read by its offset.
+"""Shards of a pack: uncompressed tar files whose members are pictures and clips, GROUP/LABEL/NAME, read by offsets.
 
 A picture is a member `.jpg` or `.png`. A clip is a member `.mjpg` or `.mpng`: its frames as JPEG or PNG files, one
 after another, as FFmpeg plays them. Their lengths in bytes stand in the member's PAX header, so that any frame is one

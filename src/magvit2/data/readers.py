@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from magvit2.data.lists import Row
 from magvit2.data.media_item import ItemKind, MediaItem
-from magvit2.data.shards import read_shard
+from magvit2.data.pack_shards import read_shard
 from magvit2.data.tars import expand_braces, is_compressed_tar, is_tar, read_tar, refuse_compressed
 from magvit2.data.webdataset import read_samples
 from magvit2.errors import InputError, MediaError

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from magvit2.data.shards import CLIP_SUFFIXES
+from magvit2.data.pack_shards import CLIP_SUFFIXES
 from magvit2.data.tars import read_tar
 from magvit2.errors import InputError
 from magvit2.video import is_image, is_media

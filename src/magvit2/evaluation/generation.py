@@ -20,11 +20,11 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from magvit2.data.frames import read_item
+from magvit2.data.frames import centre_square, read_item
 from magvit2.data.items import MediaItem
 from magvit2.errors import InputError
 from magvit2.evaluation.parts import Settings
-from magvit2.evaluation.reconstruction import centre_square, crop_protocol
+from magvit2.evaluation.reconstruction import crop_protocol
 from magvit2.evaluation.running import hash_of_list
 from magvit2.evaluation.scores import divisor, open_metrics
 from magvit2.evaluation.sides import Entry, Side

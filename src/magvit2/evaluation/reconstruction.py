@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-from jaxtyping import UInt8
 from torch import Tensor
 
-from magvit2.data.frames import Frames, read_item, resize, shrink_to_fit
+from magvit2.data.frames import Frames, centre_square, read_item, shrink_to_fit
 from magvit2.data.items import MediaItem
 from magvit2.errors import InputError, Magvit2Error
 from magvit2.evaluation.contenders import Clip, Contender, FloorContender, Outcome, TokenizerContender
@@ -148,15 +147,6 @@ def crop_protocol(size: int | None) -> str:
     if size is None:
         return "native size, no crop"
     return f"short side to {size} (bilinear, antialiased), centre crop {size} x {size}"
-
-
-def centre_square(frames: Frames, size: int) -> UInt8[np.ndarray, "T {size} {size} 3"]:
-    """Return the middle square of frames, their short side scaled to `size`: bilinear, antialiased where it shrinks."""
-    height, width = frames.shape[1:3]
-    scale = size / min(height, width)
-    scaled = resize(frames, max(size, round(height * scale)), max(size, round(width * scale)))
-    top, left = (scaled.shape[1] - size) // 2, (scaled.shape[2] - size) // 2
-    return np.ascontiguousarray(scaled[:, top : top + size, left : left + size])
 
 
 class _Scored:
