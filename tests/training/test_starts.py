@@ -18,7 +18,7 @@ from magvit2.errors import FormatError
 from magvit2.machine import commit, source_version
 from magvit2.training import train_tokenizer
 from magvit2.training.limit import TimeLimit
-from magvit2.training.starts import data_hash, note_start
+from magvit2.training.starts import Data, data_hash, note_start
 from magvit2.video import write_image
 from tests.training.making import TINY, make_pictures
 
@@ -111,7 +111,7 @@ def test_a_file_that_is_no_list_of_starts_is_refused_by_name(text: str, source: 
     path = tmp_path / "run.json"
     path.write_text(text)
     with pytest.raises(FormatError, match=r"run\.json: is no list of a run's starts") as error:
-        note_start(path, source, find_items(source), 0, "cpu")
+        note_start(path, Data(source, 1, ""), 0, "cpu")
     assert "\n" not in str(error.value) and path.read_text() == text
 
 

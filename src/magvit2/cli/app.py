@@ -83,6 +83,7 @@ def _run(words: list[str]) -> None:
     app.command(tokenize.tokenize)
     training, evaluation, benchmarks = SubcommandApp(), SubcommandApp(), SubcommandApp()
     training.command(train.tokenizer)
+    training.command(train.lm)
     evaluation.command(evaluate.reconstruction)
     evaluation.command(evaluate.generation)
     benchmarks.command(benchmark.lfq)

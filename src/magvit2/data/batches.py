@@ -38,7 +38,8 @@ class BatchSpec:
     `zoom` above 1 magnifies: squares are also cut up to so many times smaller, and scaled up, which makes smooth, large
     surfaces of small pictures. With a `least_area` above 0 squares of images and clips have at least that share of the
     largest square's area, and no other scale is tried. `exposure` lightens and darkens: values v in [0, 1] become
-    v ** 2 ** e, with an e of each clip uniform in +-exposure.
+    v ** 2 ** e, with an e of each clip uniform in +-exposure. Without `mirror` no clip is mirrored, as where left and
+    right are classes; else half of them are.
     """
 
     kind: Literal["image", "video", "motion"]
@@ -50,6 +51,7 @@ class BatchSpec:
     zoom: float = 1.0
     exposure: float = 0.0
     least_area: float = 0.0
+    mirror: bool = True
 
     def __post_init__(self) -> None:
         if self.zoom < 1 or self.exposure < 0 or not 0 <= self.least_area <= 1:
@@ -68,11 +70,15 @@ class Skipped(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Clips uint8 [b, 3, T, H, W] in 0..255, the kind of batch, and the files that were left out of it."""
+    """Clips uint8 [b, 3, T, H, W] in 0..255, the kind of batch, the files that were left out of it, and labels.
+
+    A label is that of a clip's item, "" where it has none.
+    """
 
     clips_u8: UInt8[Tensor, "b 3 T H W"]
     kind: str
     skipped: Sequence[Skipped] = ()
+    labels: tuple[str, ...] = ()
 
 
 class TrainingBatches(Dataset[Batch]):
@@ -100,8 +106,9 @@ class TrainingBatches(Dataset[Batch]):
         index = int(rng.choice(len(self.specs), p=self._probabilities))
         spec, groups = self.specs[index], self._groups[index]
         skipped: list[Skipped] = []
-        clips = np.stack([_draw(groups, spec, rng, skipped) for _ in range(spec.batch_size)])
-        return Batch(torch.from_numpy(clips).permute(0, 4, 1, 2, 3), spec.kind, tuple(skipped))
+        drawn = [_draw(groups, spec, rng, skipped) for _ in range(spec.batch_size)]
+        clips = torch.from_numpy(np.stack([clip for clip, _ in drawn])).permute(0, 4, 1, 2, 3)
+        return Batch(clips, spec.kind, tuple(skipped), tuple(label for _, label in drawn))
 
 
 class _UnreadableError(Exception):
@@ -122,28 +129,33 @@ def _reading(item: MediaItem) -> Iterator[None]:
         raise _UnreadableError(Skipped(item.name, reason)) from error
 
 
-def _draw(groups: list[list[MediaItem]], spec: BatchSpec, rng: np.random.Generator, skipped: list[Skipped]) -> Frames:
-    """Return a clip of the next item that can be read; those before it are added to `skipped`."""
+def _draw(
+    groups: list[list[MediaItem]], spec: BatchSpec, rng: np.random.Generator, skipped: list[Skipped]
+) -> tuple[Frames, str]:
+    """Return a clip of the next item that can be read, and its label; those before it are added to `skipped`."""
     failed: list[Skipped] = []
     while len(failed) < MAX_UNREADABLE:
         try:
-            clip = _exposed(_draw_once(groups, spec, rng), spec.exposure, rng)
+            clip, label = _draw_once(groups, spec, rng)
+            clip = _exposed(clip, spec.exposure, rng)
         except _UnreadableError as error:
             failed.append(error.skipped)
         else:
             skipped += failed
-            return clip
+            return clip, label
     (path, reason), count = failed[-1], f"{len({path for path, _ in failed})} different"
     raise MediaError(f"{MAX_UNREADABLE} files drawn in a row could not be read ({count}), the last: {path}: {reason}")
 
 
-def _draw_once(groups: list[list[MediaItem]], spec: BatchSpec, rng: np.random.Generator) -> Frames:
+def _draw_once(groups: list[list[MediaItem]], spec: BatchSpec, rng: np.random.Generator) -> tuple[Frames, str]:
     group = groups[int(rng.integers(len(groups)))]
     item = group[int(rng.integers(len(group)))]
     if spec.kind == "motion":
-        return _moving(item, group[int(rng.integers(len(group)))], spec, rng)
+        return _moving(item, group[int(rng.integers(len(group)))], spec, rng), item.label
     with _reading(item):
-        return random_clip(item, spec.num_frames, spec.size, rng, spec.zoom, spec.least_area)
+        return random_clip(
+            item, spec.num_frames, spec.size, rng, spec.zoom, spec.least_area, mirror=spec.mirror
+        ), item.label
 
 
 def _exposed(clip: Frames, exposure: float, rng: np.random.Generator) -> Frames:

@@ -36,6 +36,7 @@ def grid_positions(grid: Size) -> Int[Tensor, "n 3"]:
     return torch.tensor(list(itertools.product(*(range(side) for side in grid))))
 
 
+@torch.inference_mode(False)  # it is kept and used again, also where there are gradients
 def rotation(positions: Int[Tensor, "n axes"], head_width: int, base: float) -> Rotation:
     """Return the rotation of tokens at integer positions; the lowest frequency of an axis is about 1 / `base`.
 
@@ -51,7 +52,7 @@ def rotation(positions: Int[Tensor, "n axes"], head_width: int, base: float) -> 
     return Rotation(both.cos(), both.sin())
 
 
-def rotate(x: Float[Tensor, "b heads n d"], turn: Rotation) -> Float[Tensor, "b heads n d"]:
+def rotate(x: Float[Tensor, "*b heads n d"], turn: Rotation) -> Float[Tensor, "*b heads n d"]:
     """Turn every head's channels by its token's angles."""
     first, second = x.chunk(2, dim=-1)
     return x * turn.cos.to(x.dtype) + torch.cat([-second, first], dim=-1) * turn.sin.to(x.dtype)

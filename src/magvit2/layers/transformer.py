@@ -1,7 +1,7 @@
 """The transformer of all language models: attention that sees everything or only what came before, two styles of block.
 
 `llama`: pre-norm, RMSNorm, SwiGLU, no biases, rotary positions. `bert`: the paper's (appendix A.1; the authors' BERT):
-post-norm LayerNorm, GELU, biases, positions learned by whoever owns the embedding.
+post-norm LayerNorm, GELU, biases, no rotation: whoever owns the embedding adds positions.
 """
 
 from collections.abc import Callable
@@ -25,8 +25,8 @@ _INIT_STD = 0.02
 class TransformerConfig:
     """Shape of a stack of blocks: `width` channels a token, heads of `width / num_heads`, MLPs of `mlp_width`.
 
-    `dropout` is that of hidden states and, in attention, of weights. Raises ConfigError where heads do not share the
-    width evenly, or a number is below 1.
+    `dropout` is that of hidden states, `attention_dropout` that of attention's weights, which takes fused attention
+    away. Raises ConfigError where heads do not share the width evenly, or a number is below 1.
     """
 
     style: Literal["llama", "bert"] = "llama"
@@ -35,12 +35,17 @@ class TransformerConfig:
     num_heads: int = 6
     mlp_width: int = 512
     dropout: float = 0.1
+    attention_dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        if min(self.width, self.num_layers, self.num_heads, self.mlp_width) < 1 or not 0 <= self.dropout < 1:
+        if min(self.width, self.num_layers, self.num_heads, self.mlp_width) < 1 or not self._drops_are_shares:
             raise ConfigError(f"{self}: expected sizes of 1 or more and a dropout of 0 to 1")
         if self.width % (2 * self.num_heads):
             raise ConfigError(f"width = {self.width}: expected a multiple of twice num_heads, {2 * self.num_heads}")
+
+    @property
+    def _drops_are_shares(self) -> bool:
+        return all(0 <= share < 1 for share in (self.dropout, self.attention_dropout))
 
     @property
     def head_width(self) -> int:
@@ -57,16 +62,31 @@ class KVCache:
     def __init__(
         self, config: TransformerConfig, batch_size: int, max_tokens: int, device: torch.device, dtype: torch.dtype
     ) -> None:
-        shape = (config.num_layers, 2, batch_size, config.num_heads, max_tokens, config.head_width)
-        self._store = torch.empty(shape, device=device, dtype=dtype)
+        shape = (2, batch_size, config.num_heads, max_tokens, config.head_width)
+        stores = (torch.empty(shape, device=device, dtype=dtype) for _ in range(config.num_layers))
+        self._stores = [(store[0], store[1]) for store in stores]
         self.length = 0
 
     def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Add a layer's new keys and values [b, heads, n, d] behind `length`; return all of them up to there."""
-        end = self.length + keys.shape[2]
-        self._store[layer, 0, :, :, self.length : end] = keys
-        self._store[layer, 1, :, :, self.length : end] = values
-        return self._store[layer, 0, :, :, :end], self._store[layer, 1, :, :, :end]
+        count = keys.shape[2]
+        all_keys, all_values = self._stores[layer]
+        all_keys.narrow(2, self.length, count).copy_(keys)
+        all_values.narrow(2, self.length, count).copy_(values)
+        end = self.length + count
+        return all_keys.narrow(2, 0, end), all_values.narrow(2, 0, end)
+
+
+class RMSNorm(nn.RMSNorm):
+    """RMSNorm over a token's channels, eps 1e-6, in the type of its input: autocast would leave it to slow code."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width, eps=RMS_EPS)
+
+    def forward(self, x: Float[Tensor, "*n c"]) -> Float[Tensor, "*n c"]:
+        """Normalise every token."""
+        assert self.weight is not None
+        return functional.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
 
 
 class Attention(nn.Module):
@@ -74,7 +94,7 @@ class Attention(nn.Module):
 
     def __init__(self, config: TransformerConfig, *, bias: bool) -> None:
         super().__init__()
-        self.num_heads, self.dropout = config.num_heads, config.dropout
+        self.num_heads, self.dropout = config.num_heads, config.attention_dropout
         self.qkv = nn.Linear(config.width, 3 * config.width, bias=bias)
         self.out = nn.Linear(config.width, config.width, bias=bias)
 
@@ -82,10 +102,10 @@ class Attention(nn.Module):
         self, x: Float[Tensor, "b n c"], layer: int, turn: Rotation | None, cache: KVCache | None, *, is_causal: bool
     ) -> Float[Tensor, "b n c"]:
         """Attend. With a `cache` the tokens come behind those in it: all of them if it is empty, else one."""
-        heads = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        heads = self.qkv(x).view(*x.shape[:2], 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
         queries, keys, values = heads.unbind(0)
         if turn is not None:
-            queries, keys = rotate(queries, turn), rotate(keys, turn)
+            queries, keys = rotate(heads[:2], turn).unbind(0)
         if cache is not None:
             assert cache.length == 0 or x.shape[1] == 1
             keys, values = cache.extend(layer, keys, values)
@@ -118,9 +138,9 @@ class LlamaBlock(nn.Module):
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        self.attention_norm = nn.RMSNorm(config.width, eps=RMS_EPS)
+        self.attention_norm = RMSNorm(config.width)
         self.attention = Attention(config, bias=False)
-        self.mlp_norm = nn.RMSNorm(config.width, eps=RMS_EPS)
+        self.mlp_norm = RMSNorm(config.width)
         self.mlp = SwiGLU(config)
         self.drop = nn.Dropout(config.dropout)
 
@@ -194,7 +214,7 @@ def make_norm(config: TransformerConfig) -> nn.Module:
     """Return the norm of a style: RMSNorm (eps 1e-6), or BERT's LayerNorm (eps 1e-12)."""
     if config.style == "bert":
         return nn.LayerNorm(config.width, eps=_LAYER_NORM_EPS)
-    return nn.RMSNorm(config.width, eps=RMS_EPS)
+    return RMSNorm(config.width)
 
 
 def initialize(module: nn.Module) -> None:

@@ -4,6 +4,7 @@ Its input are factors [b, t, h, w, f]; a factor that is to be predicted holds it
 be: so masked. Whole tokens or single factors may be masked.
 """
 
+import math
 from functools import cache
 
 import torch
@@ -88,6 +89,38 @@ class BitTokens(nn.Module):
         return tuple(functional.pad(bit, (1, 0)) for bit in logits.split(1, dim=-1))
 
 
+class TablePositions(nn.Module):
+    """A learned vector for each prefix and each position of the largest grid, as BERT has them."""
+
+    def __init__(self, num_prefixes: int, grid: Size, width: int) -> None:
+        super().__init__()
+        self.num_prefixes, self.grid = num_prefixes, grid
+        self.table = nn.Embedding(num_prefixes + math.prod(grid), width)
+
+    def forward(self, grid: Size) -> Float[Tensor, "n c"]:
+        """Return those of all prefixes, then of a grid's positions: a corner of the largest."""
+        inside = self.table.weight[self.num_prefixes :].unflatten(0, self.grid)[: grid[0], : grid[1], : grid[2]]
+        return torch.cat([self.table.weight[: self.num_prefixes], inside.flatten(0, 2)])
+
+
+class AxisPositions(nn.Module):
+    """A learned vector for each time, row and column, summed; prefixes have none.
+
+    Rotations alone tell positions apart by what is around them: where all is masked, there is nothing.
+    """
+
+    def __init__(self, num_prefixes: int, grid: Size, width: int) -> None:
+        super().__init__()
+        self.num_prefixes = num_prefixes
+        self.axes = nn.ModuleList(nn.Embedding(side, width) for side in grid)
+
+    def forward(self, grid: Size) -> Float[Tensor, "n c"]:
+        """Return zeros for the prefixes, then those of a grid's positions."""
+        time, rows, columns = (table[:side] for table, side in zip(self.axes.parameters(), grid, strict=True))
+        inside = time[:, None, None] + rows[:, None] + columns
+        return functional.pad(inside.flatten(0, 2), (0, 0, self.num_prefixes, 0))
+
+
 class MaskedLM(Pretrained[MaskedLMConfig], nn.Module):
     """A bidirectional transformer over a grid of tokens behind its class and, if it has tasks, its task."""
 
@@ -101,8 +134,9 @@ class MaskedLM(Pretrained[MaskedLMConfig], nn.Module):
         self.tokens = BitTokens(config) if config.tokens == "bits" else FactorTokens(config)
         self.classes = nn.Embedding(config.num_classes + 1, width)
         self.tasks = nn.Embedding(len(config.tasks), width) if config.tasks else None
-        is_bert = config.transformer.style == "bert"
-        self.positions = nn.Embedding(self.num_prefixes + config.num_tokens, width) if is_bert else None
+        self.is_rotary = config.transformer.style == "llama"
+        positions = AxisPositions if self.is_rotary else TablePositions
+        self.positions = positions(self.num_prefixes, config.grid, width)
         self.transformer = Transformer(config.transformer)
         for part in (self.tokens, self.classes, self.tasks, self.positions):
             if part is not None:
@@ -136,7 +170,7 @@ class MaskedLM(Pretrained[MaskedLMConfig], nn.Module):
         grid: Size = factors.shape[1], factors.shape[2], factors.shape[3]
         self.config.check_grid(grid)
         x = torch.cat([*self._prefixes(labels, tasks), self.tokens.embed(factors.flatten(1, 3))], dim=1)
-        hidden = self.transformer(*self._placed(x, grid))[:, self.num_prefixes :]
+        hidden = self.transformer(x + self.positions(grid), self._turn(grid))[:, self.num_prefixes :]
         return tuple(logits.unflatten(1, grid) for logits in self.tokens.predict(hidden))
 
     def _prefixes(self, labels: Tensor, tasks: Tensor | None) -> list[Tensor]:
@@ -146,15 +180,13 @@ class MaskedLM(Pretrained[MaskedLMConfig], nn.Module):
             raise InputError(f"this model asks for a task: expected one of {', '.join(self.config.tasks)}")
         return [self.tasks(tasks)[:, None], self.classes(labels)[:, None]]
 
-    def _placed(self, x: Tensor, grid: Size) -> tuple[Tensor, Rotation | None]:
-        """Return the input with learned positions, or as it is with the rotation of its tokens."""
-        if self.positions is None:
-            config = self.config
-            turn = _rotation(self.num_prefixes, grid, config.transformer.head_width, config.rotary_base)
-            return x, turn.to(x.device)
-        places = torch.arange(self.num_prefixes + self.config.num_tokens, device=x.device)
-        inside = places[self.num_prefixes :].view(self.config.grid)[: grid[0], : grid[1], : grid[2]].flatten()
-        return x + self.positions(torch.cat([places[: self.num_prefixes], inside])), None
+    def _turn(self, grid: Size) -> Rotation | None:
+        """Return the rotation of all tokens; None for blocks that know positions from what is added alone."""
+        if not self.is_rotary:
+            return None
+        config = self.config
+        turn = _rotation(self.num_prefixes, grid, config.transformer.head_width, config.rotary_base)
+        return turn.to(self.device)
 
 
 @cache

@@ -8,7 +8,9 @@ from magvit2.lm.config import CausalLMConfig, LMConfig, MaskedLMConfig
 from magvit2.schema import did_you_mean
 from magvit2.tokens import TokenSpace
 
-_BERT_LARGE = TransformerConfig("bert", width=1024, num_layers=24, num_heads=16, mlp_width=4096, dropout=0.1)
+_BERT_LARGE = TransformerConfig(
+    "bert", width=1024, num_layers=24, num_heads=16, mlp_width=4096, dropout=0.1, attention_dropout=0.1
+)
 _IMAGENET = (1, 16, 16)
 _UCF101 = (5, 16, 16)
 

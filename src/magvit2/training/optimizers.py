@@ -9,8 +9,10 @@ from torch import Tensor, nn
 
 from magvit2.training.config import OptimizerConfig
 
-_EDGES = ("stem", "head", "affine", "logit")
-"""Layers that pixels, codes or logits enter or leave by: Muon is for hidden layers, these stay with AdamW."""
+_EDGES = frozenset({
+    "stem", "head", "affine", "logit", "embedding", "classes", "tasks", "positions", "read", "write",
+})  # fmt: skip
+"""Layers that pixels, codes, tokens or logits enter or leave by: Muon is for hidden layers, these stay with AdamW."""
 
 _RMS = 0.2
 """Typical root mean square of AdamW's steps, in learning rates; Muon's are given the same (arXiv 2502.16982)."""
@@ -29,10 +31,19 @@ def make_optimizer(side: nn.Module, settings: OptimizerConfig) -> torch.optim.Op
         "fused": True,
     }
     if settings.kind == "adamw":
-        return torch.optim.AdamW([parameter for _, parameter in named], **options)
+        return torch.optim.AdamW(_by_decay(named, settings.weight_decay), **options)
     matrices = [parameter for name, parameter in named if _is_hidden(name, parameter)]
     others = [parameter for name, parameter in named if not _is_hidden(name, parameter)]
     return MuonAdamW(matrices, others, settings.muon_boost, settings.muon_momentum, options)
+
+
+def _by_decay(named: Sequence[tuple[str, Tensor]], weight_decay: float) -> list[dict[str, Any]]:
+    """Return parameters by whether weight decay is for them: for matrices, but no vectors and no embeddings."""
+    if weight_decay == 0:
+        return [{"params": [parameter for _, parameter in named]}]
+    decayed = [parameter for name, parameter in named if _is_hidden(name, parameter)]
+    others = [parameter for name, parameter in named if not _is_hidden(name, parameter)]
+    return [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
 
 
 class MuonAdamW(torch.optim.AdamW):
@@ -51,7 +62,8 @@ class MuonAdamW(torch.optim.AdamW):
         momentum: float,
         options: dict[str, Any],
     ) -> None:
-        super().__init__([{"params": list(matrices)}, {"params": list(others)}], **options)
+        groups: list[dict[str, Any]] = [{"params": list(matrices)}, {"params": list(others), "weight_decay": 0.0}]
+        super().__init__(groups, **options)
         self._boost = boost
         self._momentum = momentum
 
@@ -96,4 +108,4 @@ def orthogonalized(matrix: Float[Tensor, "m n"]) -> Float[Tensor, "m n"]:
 
 
 def _is_hidden(name: str, parameter: Tensor) -> bool:
-    return parameter.ndim >= 2 and not any(edge in name.split(".") for edge in _EDGES)
+    return parameter.ndim >= 2 and not _EDGES & set(name.split("."))

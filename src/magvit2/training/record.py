@@ -19,7 +19,7 @@ from magvit2.training.board import open_board
 from magvit2.training.config import TokenizerTraining
 from magvit2.training.journal import Journal
 from magvit2.training.samples import MAX_CLIPS, is_sampled
-from magvit2.training.starts import note_start
+from magvit2.training.starts import Data, data_hash, note_start
 from magvit2.training.step import StepReport
 from magvit2.training.usage import UsageWindow
 from magvit2.training.validation import Clips, read_held_out, validate
@@ -68,7 +68,7 @@ def open_record(
     folder: Path, source: Path, items: Sequence[MediaItem], config: TokenizerTraining, first_step: int, device: str
 ) -> Iterator[Record]:
     """Note a start of the run in `folder` and give, for the block, the record that it goes on with."""
-    warning = note_start(folder / "run.json", source, items, first_step, device)
+    warning = note_start(folder / "run.json", Data(source, len(items), data_hash(source, items)), first_step, device)
     with (
         open_board(folder / "tensorboard", first_step, is_wanted=config.tensorboard) as board,
         Journal(folder, first_step, config.num_steps, board) as journal,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -26,14 +26,22 @@ from magvit2.training.distributed import world_size
 _SPLIT = "train"
 
 
-def note_start(path: Path, source: Path, items: Sequence[MediaItem], first_step: int, device: str) -> str:
+class Data(NamedTuple):
+    """What a run trains on: where it is, how many items it has, and a hash of what they are called (`data_hash`)."""
+
+    path: Path
+    num_items: int
+    sha256: str
+
+
+def note_start(path: Path, data: Data, first_step: int, device: str) -> str:
     """Add a start to the list in the JSON file `path`, which is made if it is missing.
 
     Returns a warning where the data are others than at the start before, else "". Raises FormatError for a file that is
     no such list.
     """
     starts = _read(path)
-    start = _facts(source, items, first_step, device)
+    start = _facts(data, first_step, device)
     write_text(path, json.dumps([*starts, start], indent=2) + "\n")
     before = starts[-1]["data"] if starts else start["data"]
     if before["sha256"] == start["data"]["sha256"]:
@@ -61,6 +69,12 @@ def data_hash(source: Path, items: Sequence[MediaItem]) -> str:
     return digest.hexdigest()
 
 
+def files_hash(source: Path, files: Sequence[Path]) -> str:
+    """Return the SHA-256 of a source's files by a line of name and size in bytes each, in the order of their bytes."""
+    lines = [os.fsencode(f"{os.path.relpath(path, source)}\t{path.stat().st_size}\n") for path in files]
+    return hashlib.sha256(b"".join(sorted(lines))).hexdigest()
+
+
 def _line(item: MediaItem, root: Path, size_of: Any) -> bytes:
     name, size = os.path.relpath(item.path, root), item.member[1] if item.member else size_of(item.path)
     member = f"@{item.member[0]}" if item.member else ""
@@ -78,7 +92,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
     return starts
 
 
-def _facts(source: Path, items: Sequence[MediaItem], first_step: int, device: str) -> dict[str, Any]:
+def _facts(data: Data, first_step: int, device: str) -> dict[str, Any]:
     is_gpu = torch.device(device).type == "cuda"
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
@@ -98,5 +112,5 @@ def _facts(source: Path, items: Sequence[MediaItem], first_step: int, device: st
         },
         "num_processes": world_size(),
         "num_threads": torch.get_num_threads(),
-        "data": {"path": str(source), "num_items": len(items), "sha256": data_hash(source, items)},
+        "data": {"path": str(data.path), "num_items": data.num_items, "sha256": data.sha256},
     }

@@ -66,11 +66,11 @@ def train_step(
     quantized = Quantized(*(_joined(pieces) for pieces in zip(*(part.quantized for part in parts), strict=True)))
     if in_detail or isinstance(state.model.quantizer, VQ):
         quantized = Quantized(*(gather(tensor) for tensor in quantized))
-    if not _problem(numbers):
+    if not first_problem(numbers):
         _move(step, state, judge, quantized, values, objective)
     overflows = state.scalers.settle(numbers, judged=judge is not None)
     numbers = {name: number for name, number in numbers.items() if name not in overflows}
-    problem = _problem(numbers)
+    problem = first_problem(numbers)
     if in_detail:
         numbers |= state.scalers.values()
     clips, decoded = _joined([part.clips for part in parts]), _joined([part.decoded for part in parts])
@@ -144,20 +144,20 @@ def _finish_gradients(
 ) -> dict[str, Tensor]:
     """Make both sides' gradients those of the whole batch, without scales, and clipped; return their norms before."""
     state.scalers.own.unscale_(state.optimizer)
-    norms = {"grad_norm": _clip(state.model, objective.config.optimizer)}
+    norms = {"grad_norm": clip_gradients(state.model, objective.config.optimizer)}
     if judge is not None and state.adversary_optimizer is not None:
         average_gradients(judge)
         state.scalers.judge.unscale_(state.adversary_optimizer)
-        norms["judge_grad_norm"] = _clip(judge, objective.config.discriminator_optimizer)
+        norms["judge_grad_norm"] = clip_gradients(judge, objective.config.discriminator_optimizer)
     return norms
 
 
-def _clip(side: nn.Module, settings: OptimizerConfig) -> Tensor:
+def clip_gradients(side: nn.Module, settings: OptimizerConfig) -> Tensor:
     """Clip one side's gradients as its settings say, and return the norm that they had."""
     return torch.nn.utils.clip_grad_norm_(side.parameters(), settings.max_grad_norm or math.inf)
 
 
-def _problem(numbers: dict[str, float]) -> str:
+def first_problem(numbers: dict[str, float]) -> str:
     """Return "commitment is nan" for the first value that is not finite, parts before sums; "" where all are."""
     for name in sorted(numbers, key=lambda name: name in _TO_BLAME_LAST):
         if not math.isfinite(numbers[name]):
