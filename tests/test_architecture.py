@@ -27,7 +27,7 @@ ROWS: list[set[str]] = [
     {"quantizers", "lm", "adversarial", "data"},
     {"tokenizer", "sampling", "codec", "losses", "metrics", "understanding"},
     {"pipelines"},
-    {"evaluation", "interop", "training", "tokenizing"},
+    {"evaluation", "interop", "training", "tokenizing", "generating"},
     {"recipes", "scale", "benchmarks"},
     {"studies"},
     {"serving"},

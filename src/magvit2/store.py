@@ -122,6 +122,15 @@ def read_config(folder: Path, kind: str) -> dict[str, Any]:
     return settings
 
 
+def kind_of(folder: Path) -> str:
+    """Return the kind of the model in a folder. Raises FormatError where it holds none."""
+    path = folder / CONFIG_NAME
+    try:
+        return str(json.loads(path.read_text())["kind"])
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise FormatError(f"{path}: cannot be read as a model's configuration ({error})") from error
+
+
 def write_model(folder: Path, kind: str, settings: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
     """Write a model folder, each of its two files whole or not at all; others (a card, a licence) stay.
 

@@ -17,8 +17,11 @@ VERBS = [
     ("decode",),
     ("pack",),
     ("tokenize",),
+    ("generate",),
+    ("predict",),
     ("train",),
     ("train", "tokenizer"),
+    ("train", "lm"),
     ("evaluate",),
     ("evaluate", "reconstruction"),
     ("evaluate", "generation"),
@@ -29,7 +32,16 @@ VERBS = [
     ("benchmark", "tiling"),
     ("benchmark", "training"),
 ]
-RUN_A_MODEL = [("demo",), ("reconstruct",), ("encode",), ("decode",), ("tokenize",), ("evaluate", "reconstruction")]
+RUN_A_MODEL = [
+    ("demo",),
+    ("reconstruct",),
+    ("encode",),
+    ("decode",),
+    ("tokenize",),
+    ("generate",),
+    ("predict",),
+    ("evaluate", "reconstruction"),
+]
 
 
 def listed(text: str) -> list[str]:
@@ -49,7 +61,7 @@ def test_help_lists_the_verbs_that_work_and_no_others(words: tuple[str, ...]) ->
 @pytest.mark.parametrize(
     ("family", "verbs"),
     [
-        ("train", ["tokenizer"]),
+        ("train", ["tokenizer", "lm"]),
         ("evaluate", ["reconstruction", "generation"]),
         ("benchmark", ["lfq", "tokenizer", "streaming", "tiling", "training"]),
     ],

@@ -71,7 +71,7 @@ def _run(words: list[str]) -> None:
         from tyro.extras import SubcommandApp
     except ImportError as error:
         raise Magvit2Error(_NEEDS_CLI) from error
-    from magvit2.cli import benchmark, demo, evaluate, info, media, pack, tokenize, train
+    from magvit2.cli import benchmark, demo, evaluate, generate, info, media, pack, tokenize, train
 
     app = SubcommandApp()
     app.command(demo.demo)
@@ -81,6 +81,8 @@ def _run(words: list[str]) -> None:
     app.command(media.decode)
     app.command(pack.pack)
     app.command(tokenize.tokenize)
+    app.command(generate.generate)
+    app.command(generate.predict)
     training, evaluation, benchmarks = SubcommandApp(), SubcommandApp(), SubcommandApp()
     training.command(train.tokenizer)
     training.command(train.lm)
