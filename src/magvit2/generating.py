@@ -20,7 +20,7 @@ from magvit2.errors import InputError
 from magvit2.geometry import Size
 from magvit2.lm import CausalLM, LMConfig, MaskedLM
 from magvit2.lm.masking import Condition, Task
-from magvit2.registry import embedded_folder
+from magvit2.registry import ALIASES, embedded_folder
 from magvit2.sampling import (
     CausalSampling,
     MaskedSampling,
@@ -61,6 +61,16 @@ def open_language_model(name: str, device: torch.device, dtype: torch.dtype = to
     if kind not in _KINDS:
         raise InputError(f"{name}: holds a {kind}; expected a language model ({' or '.join(_KINDS)})")
     found = _KINDS[kind].from_pretrained(folder, device=device, dtype=dtype)
+    return found
+
+
+def embedded_language_models(tokenizer: Tokenizer) -> dict[str, MaskedLM]:
+    """Return the embedded masked models of a tokenizer's ids, by their alias; none where it is not the default one."""
+    found = {}
+    for alias in ALIASES.get(MaskedLM.kind, {}):
+        lm = MaskedLM.from_pretrained(alias, device=tokenizer.device, dtype=tokenizer.dtype)
+        if lm.config.tokenizer == tokenizer.fingerprint:
+            found[alias] = lm
     return found
 
 

@@ -14,7 +14,7 @@ def demo(
     tile: Tile = None,
     options: Options = ModelOptions(),  # noqa: B008 - frozen
 ) -> None:
-    """Watch a real clip become tokens and come back: videos, a contact sheet and a report in a folder.
+    """Watch a real clip become tokens and come back, and language models make others: all in a folder.
 
     Args:
         source: video, image or folder of frames; by default photographs under a moving camera.
@@ -23,6 +23,7 @@ def demo(
         options: the model and where it runs.
     """
     from magvit2.errors import InputError
+    from magvit2.generating import embedded_language_models
     from magvit2.recipes.demo import run_demo
     from magvit2.video import probe
 
@@ -31,7 +32,8 @@ def demo(
     if source is not None:
         probe(source)
     tokenizer = load_tokenizer(options)
+    lms = embedded_language_models(tokenizer)
     with progress_bars() as bar:
-        report, files = run_demo(tokenizer, source, out, bar, tile=tile)
+        report, files = run_demo(tokenizer, source, out, bar, tile=tile, lms=lms)
     shown = report if options.json else report | {f"written to {out}": ", ".join(path.name for path in files)}
     show("magvit2 demo", shown, options.json)

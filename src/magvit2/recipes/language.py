@@ -45,7 +45,7 @@ _CPU_VIDEO = LanguageTraining(transformer=_SMALL, num_steps=10000, batch_size=16
 _CPU_IMAGES = dataclasses.replace(_CPU_VIDEO, tasks=(TaskShare(),), batch_size=64)
 
 # The other models on the same tokens and steps: causal over flattened factors, and bits without a table. Not yet run.
-_CPU_CAUSAL = dataclasses.replace(_CPU_VIDEO, kind="causal", tasks=(TaskShare(),))
+_CPU_CAUSAL = dataclasses.replace(_CPU_VIDEO, kind="causal", tasks=(TaskShare(),), is_tied=True)
 _CPU_BITS = dataclasses.replace(_CPU_VIDEO, tokens="bits", num_factors=18, unit="factor")
 
 # From a folder of videos as it is, with COMMIT's conditions beside clean ones: pixels are turned into ids as they come.

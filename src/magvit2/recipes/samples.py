@@ -142,11 +142,12 @@ def read_source(source: Path, config: LMConfig, num_frames: int | None, *, fit: 
     size = config.space.size_for(grid_for(config, num_frames))
     with open_media(source) as reader:
         frames = np.stack([frame for frame, _ in zip(reader, range(size[0]), strict=False)])
-    if not fit:
-        return frames
-    if size[1] == size[2]:
-        return centre_square(frames, size[1])
-    return resize(frames, size[1], size[2])
+    return fitted(frames, size[1], size[2]) if fit else frames
+
+
+def fitted(frames: Frames, height: int, width: int) -> UInt8[np.ndarray, "T {height} {width} 3"]:
+    """Return frames scaled to a height and width; to a square, their middle square is."""
+    return centre_square(frames, height) if height == width else resize(frames, height, width)
 
 
 def write_prediction(
