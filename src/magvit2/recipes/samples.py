@@ -50,7 +50,10 @@ def write_samples(
     folder: Path,
     num_frames: int | None = None,
 ) -> list[Path]:
-    """Write a file for each label and seed, `samples.png` and `report.json` to a folder; return the files."""
+    """Write a file for each label and seed, `samples.png` and `report.json` to a folder; return the files.
+
+    The files lie in `samples/CLASS/`: that folder is a source of labelled clips or images, as any other.
+    """
     pairs = [(label, seed) for label in labels for seed in seeds]
     of_pairs = [label for label, _ in pairs], [seed for _, seed in pairs]
     files: list[Path] = []
@@ -59,7 +62,8 @@ def write_samples(
     for sample in generate(tokenizer, lm, *of_pairs, settings, num_frames):
         files.append(_write(folder, sample))
         sheets.append(sample.frames)
-        facts.append({"file": files[-1].name, "class": sample.label or "none", "seed": sample.seed})
+        name = str(files[-1].relative_to(folder))
+        facts.append({"file": name, "class": sample.label or "none", "seed": sample.seed})
     rows = [sheets[start : start + len(seeds)] for start in range(0, len(sheets), len(seeds))]
     write_image(folder / "samples.png", contact_sheet(rows))
     report = {
@@ -74,14 +78,14 @@ def write_samples(
 
 
 def _write(folder: Path, sample: Sample) -> Path:
-    name = f"{quote(sample.label or 'none', safe='')}-{sample.seed:04d}"
+    own = folder / "samples" / quote(sample.label or "none", safe="")
+    own.mkdir(parents=True, exist_ok=True)
     if len(sample.frames) == 1:
-        path = folder / f"{name}.png"
+        path = own / f"{sample.seed:04d}.png"
         write_image(path, sample.frames[0])
-        return path
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.mp4"
-    write_clip(path, sample.frames, FPS)
+    else:
+        path = own / f"{sample.seed:04d}.mp4"
+        write_clip(path, sample.frames, FPS)
     return path
 
 
