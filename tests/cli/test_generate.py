@@ -39,6 +39,11 @@ def clip(tmp_path: Path) -> Path:
     return save_clip(tmp_path / "clip.mkv", scene(13, 16, 24), Fraction(15))
 
 
+def far(one: np.ndarray, two: np.ndarray) -> float:
+    """Mean distance in grey levels."""
+    return float(np.abs(one.astype(float) - two).mean())
+
+
 def frames_of(path: Path) -> np.ndarray:
     with open_media(path) as reader:
         return np.stack(list(reader))
@@ -71,8 +76,10 @@ def test_a_seed_gives_its_sample_in_any_batch(
     done(*common, "--out", tmp_path / "many", "--num", 3)
     done(*common, "--out", tmp_path / "one", "--num", 1, "--seed", 2)
     many, one = (frames_of(tmp_path / folder / "samples/walk/0002.mp4") for folder in ("many", "one"))
-    assert np.array_equal(many, one)
-    assert not np.array_equal(one, frames_of(tmp_path / "many" / "samples/walk/0001.mp4"))
+    other = frames_of(tmp_path / "many" / "samples/walk/0001.mp4")
+    assert (
+        far(many, one) < 2 < far(other, one)
+    )  # H.264 comes out of its encoder's threads with another byte now and then
 
 
 def test_images_are_png_and_long_clips_are_long(model: Path, masked: Path, tmp_path: Path) -> None:
