@@ -59,6 +59,7 @@ DOORS: dict[str, set[str]] = {
     "matplotlib": {"evaluation"},
     "vector_quantize_pytorch": {"benchmarks"},
     "magvit2_pytorch": {"benchmarks"},
+    "transformers": {"benchmarks"},
     "torch.load": {"features.files"},  # foreign state dicts, tensors only
     "torch.jit": {"features.files"},
     "torchvision": set(),  # perceptual networks are plain modules of our own

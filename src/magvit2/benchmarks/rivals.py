@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from magvit2.benchmarks.measure import NotMeasuredError
@@ -53,3 +54,25 @@ def magvit2_pytorch_tokenizer(side: int) -> nn.Module:
     sizes: dict[str, Any] = {"image_size": side, "init_dim": 64, "max_dim": 512, "codebook_size": 2**18}
     model: nn.Module = VideoTokenizer(**sizes, layers=_README_LAYERS, use_gan=False, perceptual_loss_weight=0.0)
     return model.eval()
+
+
+def transformers_generate(folder: str, device: torch.device, dtype: torch.dtype) -> Callable[[int, int], Tensor]:
+    """Return transformers' sampling from an exported Llama: batch and number of tokens to sequences behind its class.
+
+    It draws from the whole vocabulary, without filters, which is what it does fastest. Raises NotMeasuredError where it
+    is not installed.
+    """
+    try:
+        from transformers import LlamaForCausalLM
+    except ImportError as error:
+        raise NotMeasuredError("needs transformers: pip install transformers") from error
+    model = LlamaForCausalLM.from_pretrained(folder, dtype=dtype).to(device).eval()
+    model.generation_config.suppress_tokens = None
+
+    def generate(batch: int, num_tokens: int) -> Tensor:
+        first = torch.full((batch, 1), model.config.bos_token_id, device=device)
+        return model.generate(
+            first, attention_mask=torch.ones_like(first), do_sample=True, top_k=0, max_new_tokens=num_tokens
+        )[:, 1:]
+
+    return generate

@@ -62,15 +62,14 @@ class KVCache:
     def __init__(
         self, config: TransformerConfig, batch_size: int, max_tokens: int, device: torch.device, dtype: torch.dtype
     ) -> None:
-        shape = (2, batch_size, config.num_heads, max_tokens, config.head_width)
-        stores = (torch.empty(shape, device=device, dtype=dtype) for _ in range(config.num_layers))
-        self._stores = [(store[0], store[1]) for store in stores]
+        shape = (config.num_layers, 2, batch_size, config.num_heads, max_tokens, config.head_width)
+        self._store = torch.empty(shape, device=device, dtype=dtype)
         self.length = 0
 
     def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Add a layer's new keys and values [b, heads, n, d] behind `length`; return all of them up to there."""
         count = keys.shape[2]
-        all_keys, all_values = self._stores[layer]
+        all_keys, all_values = self._store[layer].unbind(0)
         all_keys.narrow(2, self.length, count).copy_(keys)
         all_values.narrow(2, self.length, count).copy_(values)
         end = self.length + count

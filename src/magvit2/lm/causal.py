@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from magvit2.geometry import Size
+from magvit2.layers.decoding import StepCache
 from magvit2.layers.rotary import Rotation, rotation
 from magvit2.layers.transformer import KVCache, Transformer, initialize
 from magvit2.lm.config import CausalLMConfig
@@ -57,7 +58,11 @@ class CausalLM(Pretrained[CausalLMConfig], nn.Module):
             return self.transformer(x + self.positions.weight[here], None, cache, is_causal=True)
         config = self.config
         turn = _rotation(config.sequence_length, config.transformer.head_width, config.rotary_base)
-        return self.transformer(x, turn.at(here).to(x.device), cache, is_causal=True)
+        turn = turn.at(here).to(x.device)
+        if isinstance(cache, StepCache) and first:
+            assert x.shape[1] == 1
+            return cache.step(x[:, 0], turn)[:, None]
+        return self.transformer(x, turn, cache, is_causal=True)
 
     def logits(self, hidden: Float[Tensor, "*n c"]) -> Float[Tensor, "*n v"]:
         """Return the logits of the whole vocabulary."""
@@ -89,8 +94,13 @@ class CausalLM(Pretrained[CausalLMConfig], nn.Module):
         return self.config.space.factors_to_ids(factors - torch.tensor(self.offsets[:-1], device=sequence.device))
 
     def new_cache(self, batch_size: int, num_tokens: int | None = None) -> KVCache:
-        """Return an empty cache for so many tokens; of a whole sequence of the largest grid unless said."""
+        """Return an empty cache for so many tokens; of a whole sequence of the largest grid unless said.
+
+        It is for the weights as they are now.
+        """
         most = self.config.sequence_length if num_tokens is None else num_tokens
+        if self.config.transformer.style == "llama":
+            return StepCache(self.transformer, batch_size, most)
         weight = self.embedding.weight
         return KVCache(self.config.transformer, batch_size, most, weight.device, weight.dtype)
 

@@ -5,7 +5,7 @@
 Items of `train` and `val` of the data are looked at as the model makes clips: as many first frames, scaled and cut to
 its size. Distances are to `val`: of real `train` items (the floor), of their reconstructions (the ceiling of any
 language model on these tokens), and of samples whose classes are those of `val`. All of as many clips. Each row is kept
-in OUT/rows.json and not measured again. A row says how many a linear classifier takes for their class (it has learnt real
+in OUT/rows.json and not measured again. A row says how many a linear classifier takes for their class (it learnt real
 `train` clips and their reconstructions), and what share of samples is nearer to a training clip than a held-out one is,
 both as the tokenizer reconstructs them: a sample cannot be sharper than that.
 """
