@@ -4,7 +4,7 @@ from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
 
-ALIASES = MappingProxyType({"tokenizer": MappingProxyType({"default": "clip-b1"})})
+ALIASES = MappingProxyType({"tokenizer": MappingProxyType({"default": "clip-b2"})})
 """Alias to immutable name, by kind of model. An alias moves only together with everything that depends on it."""
 
 
