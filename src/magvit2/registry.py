@@ -1,5 +1,6 @@
 """Embedded weights: immutable names, the aliases that point at them, and the folders they lie in. Knows no model."""
 
+import json
 from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
@@ -17,7 +18,8 @@ def embedded_folder(kind: str, name: str) -> Path | None:
     return folder if (folder / "config.json").is_file() else None
 
 
-def embedded_names() -> list[str]:
-    """Return the immutable names of all embedded weights."""
+def embedded_names(kind: str | None = None) -> list[str]:
+    """Return the immutable names of all embedded weights, or of those of a kind of model."""
     root = Path(str(files("magvit2"))) / "pretrained"
-    return sorted(folder.parent.name for folder in root.glob("*/config.json"))
+    configs = sorted(root.glob("*/config.json"))
+    return [path.parent.name for path in configs if kind in (None, json.loads(path.read_text())["kind"])]

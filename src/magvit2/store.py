@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from magvit2.errors import FormatError, ModelNotFoundError, errors_as_output
-from magvit2.registry import embedded_folder, embedded_names
+from magvit2.registry import ALIASES, embedded_folder, embedded_names
 from magvit2.schema import changed_settings, from_dict, to_dict
 
 FORMAT_VERSION = 1
@@ -96,7 +96,7 @@ def find_model(kind: str, name: str | os.PathLike[str]) -> Path:
         raise ModelNotFoundError(f"{name}: no {CONFIG_NAME} in it; expected a folder written by save_pretrained{hint}")
     if isinstance(name, str) and name.count("/") == 1 and not name.startswith((".", "/", "~")):
         return _download(name)
-    known = ", ".join(["default", *embedded_names()])
+    known = ", ".join([*ALIASES.get(kind, {}), *embedded_names(kind)]) or "none of this kind"
     raise ModelNotFoundError(f"no {kind} called {name}: expected an embedded name ({known}), a folder, or owner/name")
 
 
