@@ -6,7 +6,6 @@ call it.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -106,20 +105,12 @@ def generate(
     """
     check_made_for(tokenizer, lm)
     grid = grid_for(lm.config, num_frames)
-    for pairs in _batches(labels, seeds, lm.config.num_classes):
-        of_batch, of_samples = [label for label, _ in pairs], [seed for _, seed in pairs]
-        ids = _sampled(lm, grid, _label(lm.config, of_batch), settings, of_samples)
+    for start in range(0, len(seeds), _BATCH):
+        part = slice(start, start + _BATCH)
+        ids = _sampled(lm, grid, _label(lm.config, labels[part]), settings, seeds[part])
         clips = decode(tokenizer, ids, num_frames)
-        for (label, seed), own, frames in zip(pairs, ids, clips, strict=True):
+        for label, seed, own, frames in zip(labels[part], seeds[part], ids, clips, strict=True):
             yield Sample(class_name(lm.config, label), seed, own, frames)
-
-
-def _batches(labels: Sequence[int], seeds: Sequence[int], none: int) -> Iterator[list[tuple[int, int]]]:
-    """Yield labels with their seeds, a few at a time, those without a class apart from the others."""
-    for _, run in groupby(zip(labels, seeds, strict=True), lambda pair: pair[0] == none):
-        pairs = list(run)
-        for start in range(0, len(pairs), _BATCH):
-            yield pairs[start : start + _BATCH]
 
 
 def _sampled(
@@ -139,11 +130,7 @@ def _sampled(
 
 def _label(config: LMConfig, labels: Sequence[int]) -> list[int] | None:
     """Return the labels as samplers take them: None where none of the clips has a class."""
-    if all(label == config.num_classes for label in labels):
-        return None
-    if config.num_classes in labels:
-        raise InputError("some clips of a batch have a class and some have none: expected all or none of them")
-    return list(labels)
+    return None if all(label == config.num_classes for label in labels) else list(labels)
 
 
 def class_name(config: LMConfig, label: int) -> str:

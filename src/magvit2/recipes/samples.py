@@ -126,8 +126,7 @@ def write_film(
     """
     if not isinstance(lm, MaskedLM) or not isinstance(settings, MaskedSampling):
         raise InputError("a film shows the steps of masked sampling; this model is causal")
-    named = [label for label in labels if label != lm.config.num_classes]
-    shown = (named or list(labels))[:_COLUMNS]
+    shown = list(labels[:_COLUMNS])
     path = folder / "film.mp4"
     with VideoWriter(path, fps=_FILM_FPS) as writer:
         last: Picture | None = None

@@ -16,7 +16,7 @@ from magvit2.sampling.settings import CausalSampling, Guidance, MaskedSampling
 
 S = TypeVar("S", MaskedSampling, CausalSampling)
 Label = int | Sequence[int] | Int[Tensor, " b"] | None
-"""The class of all samples, or of each; none: no class."""
+"""The class of all samples, or of each; None, or the number of classes for one of them: no class."""
 
 
 def count_samples(label: Label, num_samples: int | None, **given: Tensor | None) -> int:
@@ -35,14 +35,14 @@ def count_samples(label: Label, num_samples: int | None, **given: Tensor | None)
 
 
 def labels_of(config: LMConfig, label: Label, num_samples: int) -> Int[Tensor, " b"]:
-    """Return the label of each sample, on the CPU; `config.num_classes` is "none".
+    """Return the label of each sample, on the CPU; `config.num_classes` is "none", and may be given too.
 
     Raises InputError for a label that is no class, naming those.
     """
     if label is None:
         return torch.full((num_samples,), config.num_classes)
     labels = torch.as_tensor(label).cpu().long().expand(num_samples)
-    wrong = labels[(labels < 0) | (labels >= config.num_classes)]
+    wrong = labels[(labels < 0) | (labels > config.num_classes)]
     if not len(wrong):
         return labels
     if not config.num_classes:
