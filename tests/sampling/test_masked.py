@@ -269,7 +269,7 @@ def test_a_model_in_training_samples_without_dropout_and_goes_on_training() -> N
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        ({"label": 3}, "label 3: expected 0 to 2$"),
+        ({"label": 4}, "label 4: expected 0 to 2$"),
         ({"label": [0, -1]}, "label -1: expected 0 to 2$"),
         ({"label": [0, 1], "num_samples": 3}, "samples by .*'label': 2, 'num_samples': 3"),
         ({"label": []}, "samples by"),
@@ -295,17 +295,24 @@ def test_what_does_not_fit_is_refused(arguments: dict[str, object], problem: str
         sample_masked_steps(masked_lm(), GRID, **arguments)  # type: ignore[arg-type]
 
 
+def test_clips_without_a_class_may_stand_beside_others() -> None:
+    lm = masked_lm(num_classes=2, class_names=("cat", "dog"))
+    mixed = sample_masked(lm, GRID, [1, 2], generator=generators_for([5, 6]))
+    alone = sample_masked(lm, GRID, None, generator=generators_for([6]))
+    assert torch.equal(mixed[1:], alone)
+
+
 def test_a_wrong_label_is_told_the_classes_by_name() -> None:
     lm = masked_lm(num_classes=2, class_names=("cat", "dog"))
-    with pytest.raises(InputError, match=r"label 2: expected 0 to 1 \(cat, dog\)"):
-        sample_masked(lm, GRID, 2)
+    with pytest.raises(InputError, match=r"label 3: expected 0 to 1 \(cat, dog\)"):
+        sample_masked(lm, GRID, 3)
 
 
 def test_a_model_without_classes_takes_no_label_and_no_guidance() -> None:
     lm = masked_lm(num_classes=0)
     assert sample_masked(lm, GRID).shape == (1, *GRID)
-    with pytest.raises(InputError, match="label 0: this model knows no classes"):
-        sample_masked(lm, GRID, 0)
+    with pytest.raises(InputError, match="label 1: this model knows no classes"):
+        sample_masked(lm, GRID, 1)
     with pytest.raises(InputError, match=r"guidance of scale 1.0: this model knows no classes"):
         sample_masked(lm, GRID, guidance=Guidance(1.0))
 
