@@ -10,10 +10,12 @@ import pytest
 
 from magvit2.data.items import find_items
 from magvit2.data.pack import PackSettings, pack_items
+from magvit2.lm import MaskedLM
 from magvit2.recipes import tokenizer_recipe
 from magvit2.recipes.run import main
 from magvit2.tokenizer import Tokenizer
 from magvit2.training.export import check_exportable
+from tests.training.language_making import make_tokenizer, write_tokens
 from tests.training.making import journal, make_pictures
 
 TINY = (
@@ -82,12 +84,17 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bare(pack: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     """A run that its limit stopped after the first and the second step, and one that ran through; what they printed."""
     folder = tmp_path_factory.mktemp("bare")
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
     words = ["images", "--data", str(pack), "--workers", "1", "--export", str(folder / "out"), "--set", *TINY]
-    command = [sys.executable, "-c", BARE, str(folder / "run"), *words]
+    return folder, on_a_bare_image(folder / "run", words)
+
+
+def on_a_bare_image(run: Path, words: list[str]) -> list[str]:
+    """Run a recipe with a limit of a step, again, to its end, and elsewhere in one go; return what was printed."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", BARE, str(run), *words]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    return folder, done.stdout.splitlines()
+    return done.stdout.splitlines()
 
 
 def test_a_bare_image_trains_stops_by_the_limit_and_goes_on_exactly(bare: tuple[Path, list[str]]) -> None:
@@ -105,6 +112,23 @@ def test_a_bare_image_trains_stops_by_the_limit_and_goes_on_exactly(bare: tuple[
     assert journal(folder / "run") == journal(folder / "run-whole")
     models = [Tokenizer.from_pretrained(folder / name / "model") for name in ("run", "run-whole")]
     assert models[0].fingerprint == models[1].fingerprint
+
+
+def test_a_language_model_trains_on_shards_there_too(tmp_path: Path) -> None:
+    write_tokens(tmp_path / "tokens", make_tokenizer(tmp_path / "tokenizer"), 30)
+    settings = [f"tokenizer={tmp_path / 'tokenizer'}", "num_steps=3", "log_every=1", "sample_every=99", "batch_size=2"]
+    words = ["lm-tiny", "--data", str(tmp_path / "tokens"), "--export", str(tmp_path / "out"), "--set", *settings]
+    lines = on_a_bare_image(tmp_path / "run", words)
+    assert [line for line in lines if line.startswith("steps")] == [
+        "steps  1 of 3",
+        "steps  2 of 3",
+        "steps  3 of 3",
+        "steps  3 of 3",
+    ]
+    assert any("bits a token (training batches" in line for line in lines)
+    assert journal(tmp_path / "run") == journal(tmp_path / "run-whole")
+    assert MaskedLM.from_pretrained(tmp_path / "out" / "model").config.class_names == ("run", "walk")
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["metric"] == "bits"
 
 
 def test_the_export_has_few_files_and_says_what_made_them(bare: tuple[Path, list[str]], pack: Path) -> None:

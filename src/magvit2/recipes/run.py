@@ -1,11 +1,13 @@
-"""A tokenizer recipe within a time limit, with few packages: what one runs on a rented GPU.
+"""A recipe within a time limit, with few packages: what one runs on a rented GPU.
 
     python -m magvit2.recipes.run h200 --data PACK --out runs/h200 --device cuda --time-limit 540 --export OUT
+    python -m magvit2.recipes.run lm-h200 --data TOKENS --out runs/lm --device cuda --time-limit 540 --export OUT
 
-It needs torch, numpy, einops, jaxtyping, safetensors, rich and pillow; no video decoder and no command line's packages.
-Data come from `magvit2 pack`. It saves and stops by itself before `--time-limit` seconds have passed since the process
-began, and the same command goes on exactly; exit codes are those of `magvit2`, 0 both for a run that is finished and
-for one that was stopped by the limit: the table that it prints, and `report.json` in OUT, say which.
+It needs torch, numpy, einops, jaxtyping, safetensors, rich and pillow, for token shards pyarrow; no video decoder, no
+command line's packages. Data come from `magvit2 pack`, or from `magvit2 tokenize`. It saves and stops by itself before
+`--time-limit` seconds have passed since the process began, and the same command goes on exactly; exit codes are those
+of `magvit2`, 0 both for a run that is finished and for one that was stopped by the limit: the table that it prints, and
+`report.json` in OUT, say which.
 """
 
 import argparse
@@ -24,10 +26,11 @@ import torch
 from magvit2 import __version__
 from magvit2.data.pack import PACK_NAME
 from magvit2.errors import InputError, Magvit2Error
+from magvit2.recipes.language import LANGUAGE_RECIPES, language_recipe
 from magvit2.recipes.tokenizer import tokenizer_recipe
 from magvit2.runtime import tune
 from magvit2.schema import with_settings
-from magvit2.training import TokenizerTraining, train_tokenizer
+from magvit2.training import LanguageTraining, TokenizerTraining, train_language, train_tokenizer
 from magvit2.training.distributed import speaks
 from magvit2.training.export import check_exportable, export_run
 from magvit2.training.limit import TimeLimit, process_age_s
@@ -72,16 +75,27 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(given: argparse.Namespace, started_s: float) -> None:
     limit = TimeLimit(given.time_limit, time.time() - started_s)
-    config = with_settings(tokenizer_recipe(given.recipe), given.set)
+    config = with_settings(_recipe(given.recipe), given.set)
     if given.workers is not None:
         config = with_settings(config, [f"num_workers={given.workers}"])
     tune(given.threads)
     _prepare(given.device)
     exports = given.export is not None and speaks()
     with _Exporter(given, config) if exports else contextlib.nullcontext() as exporter:
-        train_tokenizer(config, given.data, given.out, given.device, limit, exporter, nets=given.nets)
+        if isinstance(config, LanguageTraining):
+            train_language(config, given.data, given.out, given.device, limit, exporter)
+        else:
+            train_tokenizer(config, given.data, given.out, given.device, limit, exporter, nets=given.nets)
     if speaks():
         sys.stdout.write(_table(read_status(given.out), given, time.time() - started_s))
+
+
+def _recipe(name: str) -> TokenizerTraining | LanguageTraining:
+    """Return a recipe of either kind by its name, or from a JSON file. Raises ConfigError."""
+    is_language = name in LANGUAGE_RECIPES
+    if name.endswith(".json") and Path(name).is_file():
+        is_language = '"transformer"' in Path(name).read_text(encoding="utf-8")
+    return language_recipe(name) if is_language else tokenizer_recipe(name)
 
 
 def _prepare(device: str) -> None:
@@ -104,8 +118,9 @@ class _Exporter:
     After a failure that is only done for what was saved since the last time.
     """
 
-    def __init__(self, given: argparse.Namespace, config: TokenizerTraining) -> None:
-        check_exportable(config.model)
+    def __init__(self, given: argparse.Namespace, config: TokenizerTraining | LanguageTraining) -> None:
+        if isinstance(config, TokenizerTraining):
+            check_exportable(config.model)
         self._run, self._target = given.out, given.export
         self._facts = _facts(given)
         self._last_s = time.monotonic()
@@ -149,7 +164,7 @@ def _table(status: RunStatus, given: argparse.Namespace, wall_s: float) -> str:
     rows = {
         "run": "finished" if status.is_finished else "stopped by the time limit: the same command goes on",
         "steps": f"{status.num_done:,} of {status.num_steps:,}",
-        "loss": f"{status.loss:.4f}, PSNR {status.score:.2f} dB (training batches, mean of the last logged)",
+        "loss": f"{status.loss:.4f}, {_scored(status.score, status)} (training batches, mean of the last logged)",
         "best": _best(status),
         "time": f"{status.step_s:.3f} s a step; this process {wall_s:.0f}{limit} s",
         "saved": f"{given.out}" + ("" if given.export is None else f", export {given.export}"),
@@ -160,7 +175,11 @@ def _table(status: RunStatus, given: argparse.Namespace, wall_s: float) -> str:
 def _best(status: RunStatus) -> str:
     if not status.best_step:
         return "no validation yet"
-    return f"PSNR {status.best_score:.2f} dB on held-out items, after {status.best_step:,} steps"
+    return f"{_scored(status.best_score, status)} on held-out items, after {status.best_step:,} steps"
+
+
+def _scored(score: float, status: RunStatus) -> str:
+    return f"PSNR {score:.2f} dB" if status.metric == "psnr" else f"{score:.3f} bits a token"
 
 
 def _fail(message: str, code: int) -> int:

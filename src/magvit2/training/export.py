@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from magvit2.errors import TrainingError
-from magvit2.store import replacing, write_text
+from magvit2.lm import CausalLM, LMConfig, MaskedLM, MaskedLMConfig
+from magvit2.store import kind_of, replacing, write_text
 from magvit2.tokenizer import Tokenizer, TokenizerConfig
 from magvit2.training.status import RunStatus, read_status, stage_of
 
@@ -19,16 +20,27 @@ MAX_FILE_MIB = 16
 _HEADER_BYTES = 128  # of a safetensors file for each tensor, roughly
 
 
-def check_exportable(config: TokenizerConfig) -> None:
+_KINDS: dict[str, Any] = {model.kind: model for model in (Tokenizer, MaskedLM, CausalLM)}
+
+
+def check_exportable(config: TokenizerConfig | LMConfig) -> None:
     """Raise TrainingError where a model of this shape takes more than 16 MiB as a bf16 file."""
     with torch.device("meta"):
-        tensors = Tokenizer(config).state_dict().values()
+        tensors = _model(config).state_dict().values()
     size = sum(2 * tensor.numel() + _HEADER_BYTES for tensor in tensors)
     if size > MAX_FILE_MIB * 2**20:
         raise TrainingError(
             f"the model takes {size / 2**20:.1f} MiB in bf16 and --export writes files of at most {MAX_FILE_MIB} MiB: "
             "train a smaller model, or without --export"
         )
+
+
+def _model(config: TokenizerConfig | LMConfig) -> torch.nn.Module:
+    if isinstance(config, TokenizerConfig):
+        return Tokenizer(config)
+    kind: Any = MaskedLM if isinstance(config, MaskedLMConfig) else CausalLM
+    model: torch.nn.Module = kind(config)
+    return model
 
 
 def export_run(folder: Path, target: Path, facts: Mapping[str, Any]) -> list[Path]:
@@ -38,7 +50,8 @@ def export_run(folder: Path, target: Path, facts: Mapping[str, Any]) -> list[Pat
     `sample.png`, and `report.json` with the status of the run and `facts`. Each file is whole or not there.
     """
     folder = stage_of(folder)
-    Tokenizer.from_pretrained(folder / "model").save_pretrained(target / "model", dtype=torch.bfloat16)
+    kind = _KINDS[kind_of(folder / "model")]
+    kind.from_pretrained(folder / "model").save_pretrained(target / "model", dtype=torch.bfloat16)
     status = read_status(folder)
     report = {**_plain(status), "is_finished": status.is_finished, **facts}
     write_text(target / "report.json", json.dumps(report, indent=2) + "\n")
@@ -53,6 +66,7 @@ def export_run(folder: Path, target: Path, facts: Mapping[str, Any]) -> list[Pat
     return sorted(path for path in target.rglob("*") if path.is_file())
 
 
-def _plain(status: RunStatus) -> dict[str, float | None]:
+def _plain(status: RunStatus) -> dict[str, float | str | None]:
     """Return a status as JSON values; what is not known yet is null."""
-    return {name: value if math.isfinite(value) else None for name, value in asdict(status).items()}
+    values: dict[str, float | str] = asdict(status)
+    return {name: value if isinstance(value, str) or math.isfinite(value) else None for name, value in values.items()}

@@ -21,7 +21,8 @@ _NUM_LINES = 10
 class RunStatus:
     """What is saved of a run. Loss and score are means of the last logged lines, `step_s` is their median; nan: none.
 
-    The score is a tokenizer's PSNR in dB, or the bits per token that a language model takes. The best model was there
+    The score is a tokenizer's PSNR in dB, or the bits per token that a language model takes: `metric` is "psnr" or
+    "bits". The best model was there
     after `best_step` steps, with `best_score` on held-out items; 0 and nan: there is none.
     """
 
@@ -32,6 +33,7 @@ class RunStatus:
     step_s: float
     best_step: int = 0
     best_score: float = math.nan
+    metric: str = "psnr"
 
     @property
     def is_finished(self) -> bool:
@@ -58,11 +60,11 @@ def read_status(folder: Path) -> RunStatus:
     num_done = checkpoint_step(checkpoint) if checkpoint else 0
     done = [line for line in read_journal(folder / "metrics.jsonl") if line["step"] < num_done]
     lines = [line for line in done if line["kind"] != VALIDATION][-_NUM_LINES:]
-    name = "psnr" if lines and "psnr" in lines[0] else "bits"
+    name = "bits" if lines and "bits" in lines[0] else "psnr"
     loss, scores, step_s = ([float(line[key]) for line in lines] or [math.nan] for key in ("loss", name, "step_s"))
     best = read_best(folder)
     of_best = (best.step, best.score) if best is not None else (0, math.nan)
-    return RunStatus(num_done, num_steps, fmean(loss), fmean(scores), median(step_s), *of_best)
+    return RunStatus(num_done, num_steps, fmean(loss), fmean(scores), median(step_s), *of_best, metric=name)
 
 
 def _num_steps(path: Path) -> int:
