@@ -15,7 +15,7 @@ import torch
 
 from magvit2 import runtime
 from magvit2.errors import InputError
-from magvit2.runtime import Setting, Tuning, tune
+from magvit2.runtime import Setting, Tuning, small_products, tune
 
 IS_GLIBC = platform.libc_ver()[0] == "glibc"
 
@@ -181,3 +181,28 @@ def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch, error:
 def test_it_says_whether_waiting_threads_sleep(monkeypatch: pytest.MonkeyPatch, policy: str, sleeps: bool) -> None:
     monkeypatch.setenv("OMP_WAIT_POLICY", policy)
     assert (dict(tune().settings)["waiting threads sleep"] == "") is sleeps
+
+
+@pytest.mark.usefixtures("unchanged")
+@pytest.mark.parametrize("before", ["highest", "high", "medium"])
+def test_small_products_are_plain_in_the_block_and_as_they_were_behind_it(before: str) -> None:
+    torch.set_float32_matmul_precision(before)
+    with pytest.raises(ZeroDivisionError), small_products(torch.device("cpu")):
+        assert torch.get_float32_matmul_precision() == "highest"
+        _ = 1 / 0
+    assert torch.get_float32_matmul_precision() == before
+    with small_products(torch.device("cuda")):
+        assert torch.get_float32_matmul_precision() == before
+
+
+def test_a_precision_that_is_set_for_each_backend_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def mixed() -> str:
+        raise RuntimeError("you have used mix of the legacy and new APIs")
+
+    changes: list[str] = []
+    monkeypatch.setattr(torch, "get_float32_matmul_precision", mixed)
+    monkeypatch.setattr(torch, "set_float32_matmul_precision", changes.append)
+    with small_products(torch.device("cpu")):
+        pass
+    monkeypatch.undo()
+    assert not changes

@@ -15,9 +15,11 @@ Call it before the first large tensor. Two more facts need no call and live in `
 the convolution of batch 1 that goes to oneDNN directly.
 """
 
+import contextlib
 import ctypes
 import os
 import platform
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -65,6 +67,32 @@ def tune(num_threads: int | None = None) -> Tuning:
         Setting("waiting threads sleep", _no_sleep_reason()),
     )
     return Tuning(torch.get_num_threads(), settings)
+
+
+@contextlib.contextmanager
+def small_products(device: torch.device) -> Iterator[None]:
+    """Multiply float32 matrices in the block in PyTorch's own way where `device` is the CPU, whatever `tune` did.
+
+    Through oneDNN a row times a matrix takes up to three times as long, and attention of one query up to ten times.
+    Like every precision of PyTorch this holds for the whole process.
+    """
+    before = _matmul_precision() if device.type == "cpu" else None
+    if before is None:
+        yield
+        return
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def _matmul_precision() -> str | None:
+    """Return the precision of float32 products, None where somebody has set it for each backend by itself."""
+    try:
+        return torch.get_float32_matmul_precision()
+    except RuntimeError:
+        return None
 
 
 def _keep_memory() -> str:

@@ -31,6 +31,9 @@ VERBS = [
     ("benchmark", "streaming"),
     ("benchmark", "tiling"),
     ("benchmark", "training"),
+    ("benchmark", "sampling"),
+    ("export",),
+    ("export", "llama"),
 ]
 RUN_A_MODEL = [
     ("demo",),
@@ -63,7 +66,8 @@ def test_help_lists_the_verbs_that_work_and_no_others(words: tuple[str, ...]) ->
     [
         ("train", ["tokenizer", "lm"]),
         ("evaluate", ["reconstruction", "generation"]),
-        ("benchmark", ["lfq", "tokenizer", "streaming", "tiling", "training"]),
+        ("benchmark", ["lfq", "tokenizer", "streaming", "tiling", "training", "sampling"]),
+        ("export", ["llama"]),
     ],
 )
 def test_a_family_s_help_lists_its_verbs(family: str, verbs: list[str]) -> None:

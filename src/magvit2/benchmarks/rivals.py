@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from magvit2.benchmarks.measure import NotMeasuredError
+from magvit2.runtime import small_products
 
 # The example of magvit2-pytorch's README, with 18 bits.
 _README_LAYERS = (
@@ -59,8 +60,8 @@ def magvit2_pytorch_tokenizer(side: int) -> nn.Module:
 def transformers_generate(folder: str, device: torch.device, dtype: torch.dtype) -> Callable[[int, int], Tensor]:
     """Return transformers' sampling from an exported Llama: batch and number of tokens to sequences behind its class.
 
-    It draws from the whole vocabulary, without filters, which is what it does fastest. Raises NotMeasuredError where it
-    is not installed.
+    It does what is fastest for it: it draws from the whole vocabulary, without filters, and multiplies as our sampler
+    does. Raises NotMeasuredError where it is not installed.
     """
     try:
         from transformers import LlamaForCausalLM
@@ -71,8 +72,8 @@ def transformers_generate(folder: str, device: torch.device, dtype: torch.dtype)
 
     def generate(batch: int, num_tokens: int) -> Tensor:
         first = torch.full((batch, 1), model.config.bos_token_id, device=device)
-        return model.generate(
-            first, attention_mask=torch.ones_like(first), do_sample=True, top_k=0, max_new_tokens=num_tokens
-        )[:, 1:]
+        chance = {"do_sample": True, "top_k": 0, "attention_mask": torch.ones_like(first)}
+        with small_products(device):
+            return model.generate(first, max_new_tokens=num_tokens, **chance)[:, 1:]
 
     return generate

@@ -71,7 +71,7 @@ def _run(words: list[str]) -> None:
         from tyro.extras import SubcommandApp
     except ImportError as error:
         raise Magvit2Error(_NEEDS_CLI) from error
-    from magvit2.cli import benchmark, demo, evaluate, generate, info, media, pack, tokenize, train
+    from magvit2.cli import benchmark, demo, evaluate, export, generate, info, media, pack, tokenize, train
 
     app = SubcommandApp()
     app.command(demo.demo)
@@ -83,7 +83,7 @@ def _run(words: list[str]) -> None:
     app.command(tokenize.tokenize)
     app.command(generate.generate)
     app.command(generate.predict)
-    training, evaluation, benchmarks = SubcommandApp(), SubcommandApp(), SubcommandApp()
+    training, evaluation, benchmarks, exports = SubcommandApp(), SubcommandApp(), SubcommandApp(), SubcommandApp()
     training.command(train.tokenizer)
     training.command(train.lm)
     evaluation.command(evaluate.reconstruction)
@@ -93,9 +93,12 @@ def _run(words: list[str]) -> None:
     benchmarks.command(benchmark.streaming)
     benchmarks.command(benchmark.tiling)
     benchmarks.command(benchmark.training)
+    benchmarks.command(benchmark.sampling)
+    exports.command(export.llama)
     app.command(training, name="train", help="Train a model from a recipe; resumable.")
     app.command(evaluation, name="evaluate", help="Measure a model on a source of data, or samples against one.")
     app.command(benchmarks, name="benchmark", help="Measure speed and memory as ratios within one run.")
+    app.command(exports, name="export", help="Write a model in another library's format.")
     style = (DisallowNone, FlagCreatePairsOff)  # no {None}|INT, no --no-json
     app.cli(prog="magvit2", description=_DESCRIPTION, args=words or ["--help"], config=style)
 

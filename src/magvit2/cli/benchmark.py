@@ -157,6 +157,32 @@ def training(
     _show(benchmark_training(_setup(options), variants, steps), options)
 
 
+def sampling(
+    model: Model = "default",
+    batches: Counts = (1, 8),
+    latents: Count = 1,
+    steps: Count = 12,
+    dtype: Literal["fp32", "bf16"] = "fp32",
+    options: Options = BenchmarkOptions(),
+) -> None:
+    """Measure language models of random weights: causal ones beside transformers, and masked ones, a second.
+
+    Args:
+        model: whose size they have: default, or a preset such as mlm-2x9, mlm-video, ar-18.
+        batches: numbers of samples at once.
+        latents: latents that a causal model writes, each of as many tokens as the preset's grid has.
+        steps: steps of masked sampling, over the whole grid.
+        dtype: type of the arithmetic.
+        options: where things are measured, and how often.
+    """
+    from magvit2.benchmarks.sampling import benchmark_sampling
+
+    _check("--batches", *batches)
+    _check("--latents", latents)
+    _check("--steps", steps)
+    _show(benchmark_sampling(_setup(options), model, dtype, batches, latents, steps), options)
+
+
 def _setup(options: BenchmarkOptions) -> "Setup":
     from magvit2.benchmarks.measure import Setup
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from magvit2.errors import InputError
 from magvit2.geometry import Size
 from magvit2.lm.causal import CausalLM
+from magvit2.runtime import small_products
 from magvit2.sampling.chance import Chance, sample_generators, uniform_noise
 from magvit2.sampling.choice import draw, guided, likeliest
 from magvit2.sampling.request import (
@@ -98,7 +99,7 @@ def _steps(
     writer = _Writer(lm, labels, first, settings, grid)
     for row in range(first.shape[1] * height, grid[0] * height):
         start = row * width * num_factors
-        with for_sampling(lm):
+        with for_sampling(lm), small_products(lm.device):
             tokens = writer.write(noise[:, start : start + width * num_factors])
             rows[:, row] = lm.to_ids(tokens, (1, 1, width))[:, 0, 0]
         yield CausalStep(rows.unflatten(1, grid[:2]).clone(), (row + 1) * width)
