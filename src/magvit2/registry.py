@@ -5,7 +5,12 @@ from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
 
-ALIASES = MappingProxyType({"tokenizer": MappingProxyType({"default": "clip-b2"})})
+ALIASES = MappingProxyType(
+    {
+        "tokenizer": MappingProxyType({"default": "clip-b2"}),
+        "masked-lm": MappingProxyType({"default": "lm-clips-a1", "images": "lm-images-a1"}),
+    }
+)
 """Alias to immutable name, by kind of model. An alias moves only together with everything that depends on it."""
 
 
