@@ -234,8 +234,8 @@ def test_a_model_of_several_tasks_is_told_which() -> None:
     lm = known_lm(torch.zeros(*GRID, 8), tasks=("class", "predict"))
     sample_masked(lm, GRID, [0, 1], 1, task="predict", guidance=Guidance(1.0))
     assert lm.seen[0][2].tolist() == [1, 1, 1, 1]
-    with pytest.raises(InputError, match="task None: expected one of class, predict"):
-        sample_masked(lm, GRID)
+    sample_masked(lm, GRID, [0, 1], 1)
+    assert lm.seen[-1][2].tolist() == [0, 0]
     with pytest.raises(InputError, match="task 'inpaint': expected one of class, predict"):
         sample_masked(lm, GRID, task="inpaint")
     with pytest.raises(InputError, match="task 'class': expected none"):

@@ -62,7 +62,7 @@ def sample_masked(
     `label` is the class of all samples or of each, none for no class; it, `known` and `condition` give the number of
     samples, else it is `num_samples`, or 1. `num_steps` and `guidance`, where given, take the place of those in
     `settings`. `known` ids stay where `mask` is False. Masked tokens show the ids of `condition` where that covers
-    (COMMIT). `task` is one of `lm.config.tasks`, for models that have some. A single `generator` gives each sample its
+    (COMMIT). `task` is one of `lm.config.tasks`, for models that have some; their first one unless said. A single `generator` gives each sample its
     seed: sample i is the same in a batch of any size. Raises InputError for what does not fit the model or together,
     ConfigError for impossible settings.
     """
@@ -156,6 +156,7 @@ def _tasks_of(lm: MaskedLM, task: str | None, count: int) -> Tensor | None:
     tasks = lm.config.tasks
     if task is None and not tasks:
         return None
+    task = tasks[0] if task is None else task
     if task not in tasks:
         raise InputError(
             f"task {task!r}: expected {'one of ' + ', '.join(tasks) if tasks else 'none'}, as this model has"
