@@ -42,8 +42,8 @@ _TINY = LanguageTraining(
 # 2.9M parameters, one CPU core, 45 minutes: clips by class, and frame prediction, interpolation, in- and outpainting.
 # Expect 8.4 bits a token on held-out clips of 17 x 64 x 64 (people, street scenes, sprites): the weights lm-clips-a1.
 _CPU_VIDEO = LanguageTraining(
-    transformer=_SMALL, num_steps=1600, batch_size=16, tasks=_TASKS, optimizer=_FAST, sample_every=400, validate_every=400,
-    validate_items=128, checkpoint_every=100,
+    transformer=_SMALL, num_steps=1600, batch_size=16, tasks=_TASKS, optimizer=_FAST, sample_every=400,
+    validate_every=400, validate_items=128, checkpoint_every=100,
 )  # fmt: skip
 # The same size for images by class, 33 minutes. Expect 15.8 bits a token on photographs of 64 x 64: lm-images-a1.
 _CPU_IMAGES = dataclasses.replace(

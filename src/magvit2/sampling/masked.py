@@ -62,9 +62,9 @@ def sample_masked(
     `label` is the class of all samples or of each, none for no class; it, `known` and `condition` give the number of
     samples, else it is `num_samples`, or 1. `num_steps` and `guidance`, where given, take the place of those in
     `settings`. `known` ids stay where `mask` is False. Masked tokens show the ids of `condition` where that covers
-    (COMMIT). `task` is one of `lm.config.tasks`, for models that have some; their first one unless said. A single `generator` gives each sample its
-    seed: sample i is the same in a batch of any size. Raises InputError for what does not fit the model or together,
-    ConfigError for impossible settings.
+    (COMMIT). `task` is one of `lm.config.tasks`, for models that have some; their first one unless said. A single
+    `generator` gives each sample its seed: sample i is the same in a batch of any size. Raises InputError for what does
+    not fit the model or together, ConfigError for impossible settings.
     """
     steps = sample_masked_steps(
         lm, grid, label, num_steps, guidance=guidance, settings=settings, known=known, mask=mask, condition=condition,
