@@ -193,7 +193,7 @@ def test_a_source_of_damaged_files_alone_ends_in_one_line(num_workers: int, sour
 
 
 def test_a_failure_that_is_no_file_s_ends_a_draw(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise RuntimeError("out of order")
 
     monkeypatch.setattr("magvit2.data.batches.random_clip", broken)
