@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from magvit2.generating import Given, open_language_model, predict
 from magvit2.sampling import MaskedSampling
@@ -14,8 +15,6 @@ from magvit2.video import open_media, read_image
 from tests.cli.running import done, run, save_clip, tree
 from tests.lms import save_causal, save_masked
 from tests.video.making import scene
-
-import torch  # isort: skip
 
 CPU = torch.device("cpu")
 

@@ -3,18 +3,17 @@
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from magvit2.generating import open_language_model
 from magvit2.lm import MaskedLM
 from magvit2.recipes.demo import run_demo
+from magvit2.tokenizer import Tokenizer
 from magvit2.video import open_media, read_image
 from tests.cli.running import save_clip
 from tests.lms import save_masked
 from tests.tiny import save_tiny
 from tests.video.making import scene
-
-import torch  # isort: skip
-from magvit2.tokenizer import Tokenizer  # isort: skip
 
 
 def test_language_models_add_samples_a_film_and_a_prediction(tmp_path: Path) -> None:

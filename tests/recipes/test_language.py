@@ -25,7 +25,7 @@ FACTS = {
     "machine": "m",
     "licence": "l",
 }
-VOCABULARY = Vocabulary(TokenSpace((2,) * 18, (4, 8, 8)), (5, 8, 8), ("a",) * 0, "f" * 16)
+VOCABULARY = Vocabulary(TokenSpace((2,) * 18, (4, 8, 8)), (5, 8, 8), (), "f" * 16)
 
 
 @pytest.mark.parametrize("name", LANGUAGE_RECIPES)

@@ -125,7 +125,7 @@ def _masked(config: LanguageTraining, model: LMConfig, tokenizer: Tokenizer | No
 
 def _condition_ids(batch: TokenBatch, draws: Draws, tokenizer: Tokenizer | None) -> Tensor:
     """Return the ids of the pixels that are given of each clip, padded to whole clips."""
-    assert tokenizer is not None and batch.clips_u8 is not None  # `check_pixels` has looked
+    assert tokenizer is not None and batch.clips_u8 is not None  # a source of tokens alone was refused before
     size = batch.clips_u8.shape[2], batch.clips_u8.shape[3], batch.clips_u8.shape[4]
     clips = padded(batch.clips_u8, given_pixels(draws.known, tokenizer.space, size))
     return tokenizer.encode(to_range(clips, tokenizer.device).to(tokenizer.dtype))
