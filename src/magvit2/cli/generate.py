@@ -64,7 +64,7 @@ def generate(
 
     Args:
         out: folder for what is made; made if it is missing.
-        classes: classes by name or number; "none" is a clip of no class.
+        classes: classes by name or number; "none" is a clip of no class. Those of photographs need --lm images.
         num: samples of each class.
         frames: frames of each clip; beyond the model's own its window moves on.
         film: also write film.mp4, which shows the guesses of masked sampling after each step.
